@@ -1,0 +1,61 @@
+"""What several commands share: options, JSON, tables, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value to stdout, nothing else.")
+preprocess_option = click.option(
+    "--preprocess", metavar="RULE",
+    help="How pixels become the input of an ONNX file that does not say: torchvision, or fields such as "
+    "size=256,mean=127,std=128.",
+)  # fmt: skip
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
+    """A table on stdout; columns named in `numbers` are aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    wide = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    wide.print(table)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:.0f} images/s")
+
+
+@contextmanager
+def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function (rows, broken) that advances a bar on stderr; a terminal shows it, a file does not."""
+    columns = (
+        BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), TextColumn("{task.fields[broken]} broken"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=total, broken=0)
+        seen = 0
+
+        def advance(rows: int, broken: int) -> None:
+            nonlocal seen
+            seen += broken
+            progress.update(bar, advance=rows, broken=seen)
+
+        yield advance

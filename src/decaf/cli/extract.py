@@ -1,0 +1,88 @@
+"""`decaf extract`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from decaf.cli.common import json_option, preprocess_option, print_json, progress_bar
+
+
+@click.command()
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.option("-o", "--out", metavar="DIR", required=True, help="The feature folder: new, or one to continue.")
+@click.option("--net", metavar="NAME|FILE.onnx", default="efficientnet-lite0", show_default=True, help="The network.")
+@click.option("--layer", "layers", metavar="L", multiple=True, help="A layer; repeat for several in one pass.")
+@click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True,
+              help="bf16 is faster on processors that have it; cosine to f32 at `pool`: .9993 mean, .9962 worst.")  # fmt: skip
+@click.option("--resize", type=click.Choice(["default", "warp", "short-side"]), default="default", show_default=True,
+              help="warp ignores the picture's shape, as in the DeCAF paper; default is the network's own rule.")  # fmt: skip
+@preprocess_option
+@click.option("--jobs", metavar="N", type=click.IntRange(0), default=0, help="Threads; 0 (default): one per core.")
+@click.option("--shard-size", metavar="N", type=click.IntRange(0), default=0,
+              help="Rows per shard; 0 (default): 1000, fewer for large layers.")  # fmt: skip
+@click.option("--on-error", type=click.Choice(["record", "stop"]), default="record", show_default=True,
+              help="Record a broken picture as a row with the reason, or stop at it.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["openvino"]), default="openvino", show_default=True,
+              help="What runs the network.")  # fmt: skip
+@click.option("--allow-mixed", is_flag=True, help="Continue a folder begun under other versions or on another processor.")
+@json_option
+def extract(sources: tuple[str, ...], out: str, as_json: bool, on_error: str, **options: Any) -> None:
+    """Turn pictures into features: one row per picture, in order, in Parquet shards below DIR.
+
+    SRC is a folder (searched recursively, sorted; a picture's label is the name of the folder it lies in), a picture,
+    or a .txt file with one path a line. Run the same command again to continue where it stopped.
+
+    \b
+    decaf extract photos -o features
+    decaf extract photos -o features --layer pool --layer prob --precision bf16
+    """
+    from decaf.features.extract import plan, run, writing
+    from decaf.features.feature_set import FeatureSet
+
+    started = time.perf_counter()
+    with writing(Path(out)):
+        job = plan(list(sources), options.pop("net"), options.pop("layers"), Path(out), **options)
+        if not as_json:
+            _say_before(job)
+        with progress_bar(job.rows_todo, quiet=as_json) as progress:
+            computing = time.perf_counter()
+            run(job, on_error, progress)  # type: ignore[arg-type]
+            rate = job.rows_todo / max(time.perf_counter() - computing, 1e-9)
+    features = FeatureSet.open(out)
+    summary = {
+        "out": out,
+        "net": job.net.name,
+        "layers": {layer: list(features.shape(layer)) for layer in features.layers},
+        "rows": len(features),
+        "computed": job.rows_todo,
+        "broken": len(features) - len(features.valid),
+        "seconds": round(time.perf_counter() - started, 3),
+        "images_per_second": round(rate, 1),
+        "runtime": job.engine.runtime.to_dict(),
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        _say_after(summary)
+
+
+def _say_before(job: Any) -> None:
+    layers = ", ".join(layer.name for layer in job.layers)
+    click.echo(f"{len(job.listing):,} pictures, {job.net.name}: {layers}; {job.engine.runtime}")
+    if job.engine.runtime.note:
+        click.echo(f"note: {job.engine.runtime.note}", err=True)
+    if job.rows_todo < len(job.listing):
+        click.echo(f"{len(job.listing) - job.rows_todo:,} rows are there already")
+
+
+def _say_after(summary: dict[str, Any]) -> None:
+    if summary["computed"]:
+        click.echo(f"{summary['computed']:,} pictures in {summary['seconds']:.1f} s, {summary['images_per_second']:.0f} images/s")
+    if summary["broken"]:
+        click.echo(f"{summary['broken']:,} broken: their rows hold the reason; `decaf info {summary['out']}` lists them")
+    shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in summary["layers"].items())
+    click.echo(f"{summary['out']}: {summary['rows']:,} rows, {shapes}")

@@ -1,0 +1,87 @@
+"""`decaf info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from decaf.cli.common import json_option, preprocess_option, print_json
+
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("thing", metavar="DIR|NET|FILE")
+@preprocess_option
+@json_option
+def info(thing: str, preprocess: str | None, as_json: bool) -> None:
+    """Tell what a feature folder, a net or an ONNX file is, and how it was made.
+
+    \b
+    decaf info features
+    decaf info efficientnet-lite0 --json
+    """
+    about = _features(thing) if Path(thing).is_dir() else describe_net(thing, preprocess)
+    if as_json:
+        print_json(about)
+    else:
+        _say(about)
+
+
+def _features(folder: str) -> dict[str, Any]:
+    from decaf.features.feature_set import FeatureSet
+
+    features = FeatureSet.open(folder)
+    broken = [row for row, error in enumerate(features.errors) if error is not None]
+    labels = {label for label in features.labels if label is not None}
+    return {
+        "folder": folder,
+        "rows": len(features),
+        "broken": [{"row": row, "path": features.paths[row], "error": features.errors[row]} for row in broken],
+        "labels": len(labels),
+        "bytes": sum(path.stat().st_size for path in Path(folder).iterdir()),
+        **features.meta,
+    }
+
+
+def describe_net(name: str, preprocess: str | None) -> dict[str, Any]:
+    """What `info` and `nets show` tell of a network."""
+    from decaf.nets.registry import load_net
+
+    net = load_net(name, preprocess)
+    return {
+        "net": net.name,
+        "sha256": net.sha256,
+        "bytes": len(net.data),
+        "layers": len(net.layers),
+        "parameters": sum(layer.parameters for layer in net.layers),
+        "multiply_adds": sum(layer.multiply_adds for layer in net.layers),
+        "default_layer": net.default_layer,
+        "classes": len(net.labels),
+        "preprocess": net.preprocess.to_dict(),
+        "provenance": dict(net.provenance or {}),
+    }
+
+
+def _say(about: dict[str, Any], indent: str = "") -> None:
+    for key, value in about.items():
+        match value:
+            case dict():
+                click.echo(f"{indent}{key}:")
+                _say(value, indent + "  ")
+            case [*items] if items and isinstance(items[0], dict):
+                click.echo(f"{indent}{key}: {len(items):,}")
+                for item in items[:_SHOWN]:
+                    click.echo(f"{indent}  " + ", ".join(f"{name} {part}" for name, part in item.items()))
+                if len(items) > _SHOWN:
+                    click.echo(f"{indent}  and {len(items) - _SHOWN:,} more: --json lists them all")
+            case [*items]:
+                click.echo(f"{indent}{key}: {', '.join(map(str, items)) if items else 'none'}")
+            case int():
+                click.echo(f"{indent}{key}: {value:,}")
+            case _:
+                click.echo(f"{indent}{key}: {value}")
+
+

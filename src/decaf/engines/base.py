@@ -1,0 +1,108 @@
+"""What every engine does, and what it says about itself."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decaf.errors import UnknownName
+from decaf.nets.net import Net
+
+Batch = NDArray[np.uint8]
+Runner = Callable[[Batch], tuple[NDArray[np.float32], ...]]
+
+PRECISIONS = ("f32", "bf16")
+ENGINES = ("openvino",)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs, as it is printed and stored.
+
+    Attributes:
+        engine: its name.
+        version: of the engine.
+        instruction_set: what its kernels use on this processor.
+        precision: what really runs: f32 or bf16.
+        threads: pictures worked on at the same time.
+        batch: pictures per call of the network; results do not depend on it.
+        note: why something runs otherwise than asked for; empty where nothing does.
+    """
+
+    engine: str
+    version: str
+    instruction_set: str
+    precision: str
+    threads: int
+    batch: int
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.version}, {self.precision}, {self.instruction_set}, {self.threads} threads"
+
+
+class Engine(Protocol):
+    """A network compiled up to some layers, ready for several threads."""
+
+    runtime: Runtime
+    sizes: tuple[int, ...]
+    """Numbers per picture of each layer."""
+
+    def runner(self) -> Runner:
+        """A function for one thread: up to `runtime.batch` pictures (n, side, side, 3) uint8 RGB -> each layer.
+
+        Layers come flattened to (n, size) float32, channel first, in the order asked for, in arrays of their own.
+        """
+        ...
+
+
+def make_engine(net: Net, layers: Sequence[str], precision: str = "f32", engine: str = "openvino", threads: int = 0) -> Engine:
+    """Compile a network up to the layers asked for.
+
+    Args:
+        net: the network.
+        layers: names or aliases of layers.
+        precision: `f32` or `bf16`. Where the processor has no bf16, f32 runs and `runtime.note` says so.
+        engine: `openvino`.
+        threads: pictures worked on at the same time; 0: one per processor core this process may use.
+
+    Raises:
+        UnknownName: no such engine, precision or layer.
+        NetError: the engine cannot run this network.
+    """
+    if engine not in ENGINES:
+        raise UnknownName(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
+    if precision not in PRECISIONS:
+        raise UnknownName(f"no precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+    from decaf.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(net, [net.layer(name) for name in layers], precision, threads or available_cores())
+
+
+def available_cores() -> int:
+    """Processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def batch_size(net: Net) -> int:
+    """Pictures per call: 4 to 32.
+
+    A network whose parameters outweigh its activations (fully connected layers) is bound by reading the parameters
+    and wants many pictures per reading; one whose activations weigh more wants few, so that they stay in the cache.
+    """
+    parameters = sum(layer.parameters for layer in net.layers)
+    activations = sum(layer.size for layer in net.layers if layer.shape)
+    wanted = 2 ** round(math.log2(max(parameters, 1) / max(activations, 1) + 1e-9))
+    return int(min(max(wanted, 4), 32))

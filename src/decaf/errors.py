@@ -1,0 +1,43 @@
+"""What can go wrong, in one line each: what is wrong, with which thing, and what to do.
+
+DecafError
+├── NetError          a network or parameter file cannot be used (also a ValueError)
+├── UnknownName       a net, layer or setting nobody has heard of (also a LookupError)
+├── ImageError        one picture cannot be read (also a ValueError)
+├── BrokenPicture     a broken picture ended a run that was told to stop at one (also a ValueError)
+├── FeatureSetError   a feature folder cannot be read or written (also a ValueError)
+├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
+└── FolderInUse       another process is writing the folder (also an OSError)
+"""
+
+
+class DecafError(Exception):
+    """Root of every error decaf raises on purpose. The message carries the remedy."""
+
+
+class NetError(DecafError, ValueError):
+    """The network file or its parameters are unusable. Fetch or export the file again, or name another."""
+
+
+class UnknownName(DecafError, LookupError):
+    """The name is not in the list the message prints. Pick one of those."""
+
+
+class ImageError(DecafError, ValueError):
+    """The picture cannot be decoded. Replace the file; `decaf extract` records it and goes on."""
+
+
+class BrokenPicture(DecafError, ValueError):
+    """A picture is broken and the run was to stop there. Replace the file, or let broken ones be recorded."""
+
+
+class FeatureSetError(DecafError, ValueError):
+    """The folder is not a readable feature set. Point at the folder given to `decaf extract -o`."""
+
+
+class SettingsDiffer(DecafError, ValueError):
+    """The folder was made with other settings. Use the same ones, or write to another folder."""
+
+
+class FolderInUse(DecafError, OSError):
+    """Another process writes this folder. Wait for it, or write to another folder."""

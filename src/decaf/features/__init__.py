@@ -1,0 +1,1 @@
+"""Pictures in, feature sets out; reading, slicing and exporting them."""

@@ -1,0 +1,115 @@
+"""Write a feature set as one file for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from decaf.errors import FeatureSetError, UnknownName
+from decaf.features.feature_set import FeatureSet
+from decaf.files import atomic_path
+
+_ROWS_AT_ONCE = 4096
+
+
+def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> None:
+    """Write features to one file; its suffix names the format. Memory stays flat except for `npz`.
+
+    - `.npy`: one layer, (n, size) float32, NaN rows where a picture was broken.
+    - `.npz`: each layer as in `.npy`, and `paths`, `labels`, `errors` as text arrays (empty where there is none).
+    - `.csv`: columns `path`, `label`, `error`, then `layer_0`, `layer_1`, ...; empty cells where a picture was broken.
+    - `.parquet`: the shards as one file: `path`, `label`, `error` and a column of vectors per layer.
+
+    Args:
+        features: what to write, possibly a slice of a set.
+        out: the file; replaced if it exists, whole or not at all.
+        layer: one layer; all of them where none is named (`.npy` needs one).
+
+    Raises:
+        UnknownName: no such format or layer.
+        FeatureSetError: the file cannot be written.
+    """
+    out = Path(out)
+    write = FORMATS.get(out.suffix.lower())
+    if write is None:
+        raise UnknownName(f"{out} names no format: end it in one of {' '.join(FORMATS)}")
+    layers = (layer,) if layer else features.layers
+    if out.suffix.lower() == ".npy" and len(layers) > 1:
+        raise UnknownName(f"a .npy file holds one layer: pass --layer with one of {', '.join(layers)}")
+    for name in layers:
+        features.shape(name)  # a misspelt layer is found before anything is written
+    try:
+        with atomic_path(out) as temporary, temporary.open("wb") as file:
+            write(features, layers, file)
+    except OSError as error:
+        raise FeatureSetError(f"cannot write {out} ({error.strerror or error}): make room or name another file") from error
+
+
+def _parts(features: FeatureSet) -> Iterator[FeatureSet]:
+    return (features[start : start + _ROWS_AT_ONCE] for start in range(0, len(features), _ROWS_AT_ONCE))
+
+
+def _write_npy(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
+    shape = (len(features), int(np.prod(features.shape(layers[0]))))
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for part in _parts(features):
+        file.write(part.X(layers[0]).astype("<f4", copy=False).tobytes())
+
+
+def _write_npz(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
+    texts = {"paths": features.paths, "labels": features.labels, "errors": features.errors}
+    arrays = {name: np.array(["" if text is None else text for text in column], dtype=str) for name, column in texts.items()}
+    np.savez(file, **arrays, **{layer: features.X(layer) for layer in layers})  # type: ignore[arg-type]
+
+
+def _write_csv(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
+    from pyarrow import csv
+
+    for number, part in enumerate(_parts(features)):
+        csv.write_csv(_wide_table(part, layers), file, csv.WriteOptions(include_header=number == 0))
+
+
+def _wide_table(features: FeatureSet, layers: Sequence[str]):  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    broken = np.not_equal(features.errors, None)
+    columns = _text_columns(features)
+    for layer in layers:
+        for index, values in enumerate(features.X(layer).T):
+            columns[f"{layer}_{index}"] = pa.array(np.ascontiguousarray(values), mask=broken)
+    return pa.table(columns)
+
+
+def _text_columns(features: FeatureSet):  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    texts = {"path": features.paths, "label": features.labels, "error": features.errors}
+    return {name: pa.array(column, pa.string()) for name, column in texts.items()}
+
+
+def _write_parquet(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from decaf.features.shards import column_name, vectors
+
+    writer = None
+    for part in _parts(features):
+        broken = np.not_equal(part.errors, None)
+        table = pa.table(_text_columns(part) | {column_name(layer): vectors(part.X(layer), broken) for layer in layers})
+        writer = writer or pq.ParquetWriter(file, table.schema)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+FORMATS: dict[str, Callable[[FeatureSet, Sequence[str], BinaryIO], None]] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}

@@ -1,0 +1,296 @@
+"""The main job: pictures in, a feature set out."""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from decaf.engines import Engine, make_engine
+from decaf.errors import BrokenPicture, FeatureSetError, FolderInUse, ImageError, UnknownName
+from decaf.features.feature_set import ABOUT, FORMAT, FeatureSet, read_meta
+from decaf.features.pipeline import Block, Progress, compute
+from decaf.features.settings import describe_environment, describe_settings, digest, refuse_difference
+from decaf.features.shards import read_about, read_text, shard_name, stored_text, write_shard
+from decaf.files import TEMPORARY, write_atomically
+from decaf.images.decode import Pixels
+from decaf.images.find import Listing, StrPath, find_images
+from decaf.images.prepare import load
+from decaf.nets.catalogue import Layer
+from decaf.nets.net import Net
+from decaf.nets.preprocess import Preprocess
+from decaf.nets.registry import DEFAULT_NET, load_net
+
+ROWS_PER_SHARD = 1000
+_BYTES_PER_SHARD = 2**26  # layers too large for so many rows get fewer
+
+OnError = Literal["record", "stop"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """An extraction, planned: everything is checked, nothing is computed.
+
+    Attributes:
+        listing: the pictures.
+        net: the network, under the resize rule asked for.
+        layers: what to extract.
+        engine: the compiled network.
+        out: the folder.
+        meta: what `decaf.json` will say.
+        todo: numbers of the shards that are not there yet.
+    """
+
+    listing: Listing
+    net: Net
+    layers: Sequence[Layer]
+    engine: Engine
+    out: Path
+    meta: Mapping[str, Any]
+    todo: Sequence[int]
+
+    def rows(self, shard: int) -> range:
+        """The rows of a shard."""
+        first = shard * int(self.meta["shard_size"])
+        return range(first, min(first + int(self.meta["shard_size"]), len(self.listing)))
+
+    @property
+    def rows_todo(self) -> int:
+        """How many rows are still to be computed."""
+        return sum(len(self.rows(shard)) for shard in self.todo)
+
+
+def extract(
+    source: StrPath | Sequence[StrPath],
+    net: str | Path | Net = DEFAULT_NET,
+    layers: str | Sequence[str] | None = None,
+    out: str | Path | None = None,
+    *,
+    precision: str = "f32",
+    resize: str = "default",
+    preprocess: str | Preprocess | None = None,
+    jobs: int = 0,
+    shard_size: int = 0,
+    on_error: OnError = "record",
+    engine: str = "openvino",
+    allow_mixed: bool = False,
+    progress: Progress | None = None,
+) -> FeatureSet:
+    """Extract deep features of pictures.
+
+    Running it again on the same folder continues where it stopped; every file in the folder is whole or absent.
+
+    Args:
+        source: folders, picture files or `.txt` lists of paths; see `find_images`.
+        net: a registered name, an ONNX file, or a loaded `Net`.
+        layers: layers to extract in one pass; the network's default layer where none is named.
+        out: the feature folder; a temporary one, gone with the process, where none is named.
+        precision: `f32` or `bf16`.
+        resize: `default` (the network's own), `warp` (the DeCAF paper) or `short-side`.
+        preprocess: how pixels become the network's input, for a file that does not say; see `load_net`.
+        jobs: threads; 0: one per core.
+        shard_size: rows per shard; 0: 1000, fewer for large layers.
+        on_error: `record` a broken picture as a row with the reason, or `stop` at it.
+        engine: `openvino`.
+        allow_mixed: continue a folder that was begun with another engine version, instruction set or library.
+        progress: called as `progress(rows, broken)` with the rows done since the last call.
+
+    Returns:
+        The feature set, one row per picture in the order of the listing.
+
+    Raises:
+        ImageError: there is nothing to read.
+        BrokenPicture: a picture is broken, under `on_error="stop"`.
+        UnknownName, NetError: the network, layer, precision or engine is not to be had.
+        SettingsDiffer: `out` holds features made otherwise; the message names the setting.
+        FolderInUse: another process writes `out`.
+        FeatureSetError: `out` cannot be written, or holds something else.
+
+    Example:
+        >>> features = extract("photos", layers=["pool"], out="features")
+        >>> features.X("pool").shape
+        (9144, 1280)
+    """
+    out = _temporary_folder() if out is None else Path(out)
+    with writing(out):
+        job = plan(
+            source, net, layers, out, precision=precision, resize=resize, preprocess=preprocess, jobs=jobs,
+            shard_size=shard_size, engine=engine, allow_mixed=allow_mixed,
+        )  # fmt: skip
+        run(job, on_error, progress)
+    return FeatureSet.open(out)
+
+
+def _temporary_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="decaf-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def plan(
+    source: StrPath | Sequence[StrPath],
+    net: str | Path | Net,
+    layers: str | Sequence[str] | None,
+    out: Path,
+    *,
+    precision: str = "f32",
+    resize: str = "default",
+    preprocess: str | Preprocess | None = None,
+    jobs: int = 0,
+    shard_size: int = 0,
+    engine: str = "openvino",
+    allow_mixed: bool = False,
+) -> Job:
+    """Check everything an extraction needs; see `extract`."""
+    listing = find_images(source)
+    loaded = (net if isinstance(net, Net) else load_net(net, preprocess)).with_resize(resize)
+    names = [layers] if isinstance(layers, str) else list(layers or [loaded.default_layer])
+    chosen = list(dict.fromkeys(loaded.layer(name) for name in names))
+    compiled = make_engine(loaded, [layer.name for layer in chosen], precision, engine, jobs)
+    meta = _describe(source, listing, loaded, chosen, compiled, shard_size)
+    if (out / ABOUT).exists():
+        meta = _continued(out, meta, shard_size, allow_mixed)
+    elif leftovers := [path.name for path in out.iterdir() if not path.name.startswith(".")]:
+        raise FeatureSetError(f"{out} holds other things ({leftovers[0]}): name a new or an empty folder")
+    job = Job(listing, loaded, chosen, compiled, out, meta, ())
+    shards = range(-(-len(listing) // int(meta["shard_size"])))
+    return replace(job, todo=[shard for shard in shards if not _is_done(job, shard)])
+
+
+def run(job: Job, on_error: OnError = "record", progress: Progress | None = None) -> None:
+    """Compute and write the shards that are missing."""
+    if on_error not in ("record", "stop"):
+        raise UnknownName(f"on_error is {on_error!r}: use record or stop")
+    with _disk_errors(job.out):
+        write_atomically(job.out / ABOUT, json.dumps(job.meta, indent=1, ensure_ascii=False).encode())
+
+    def load_row(row: int) -> Pixels:
+        path = job.listing.paths[row]
+        try:
+            return load(path, job.net.preprocess)
+        except ImageError as error:
+            if on_error == "record":
+                raise
+            raise BrokenPicture(f"{path}: {error}; replace it, or use --on-error record") from None
+
+    blocks = compute(map(job.rows, job.todo), load_row, job.engine, progress)
+    for shard, block in zip(job.todo, blocks, strict=True):
+        with _disk_errors(job.out):
+            _write(job, shard, block)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Hold the folder: made where it is missing, and refused while another process writes it (FolderInUse)."""
+    import filelock
+
+    with _disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(out / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise FolderInUse(f"{out} is being written by another decaf: wait for it, or name another folder") from None
+        for left_behind in out.glob(f".*{TEMPORARY}"):  # by a process that was killed: we hold the folder
+            left_behind.unlink()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _disk_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except FolderInUse:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise FeatureSetError(f"cannot write {out} ({why}): make room or name another folder, then run again") from error
+
+
+def _describe(
+    source: StrPath | Sequence[StrPath], listing: Listing, net: Net, layers: Sequence[Layer], engine: Engine, shard_size: int
+) -> dict[str, Any]:
+    given = [source] if isinstance(source, str | os.PathLike) else source
+    return {
+        "format": FORMAT,
+        "decaf": _version(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "source": {
+            "given": [str(stored_text(os.fspath(path))) for path in given][:100],
+            "folder": stored_text(os.getcwd()),
+            "count": len(listing),
+            "digest": listing.digest(),
+        },
+        "settings": describe_settings(net, layers, engine.runtime),
+        "shard_size": shard_size or _default_shard_size(layers),
+        "environments": [describe_environment(engine.runtime)],
+        "runtime": engine.runtime.to_dict(),
+        "provenance": dict(net.provenance or {}),
+    }
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("decaf-vision")
+
+
+def _default_shard_size(layers: Sequence[Layer]) -> int:
+    fitting = _BYTES_PER_SHARD // (4 * sum(layer.size for layer in layers))
+    return min(max(fitting, 1), ROWS_PER_SHARD)
+
+
+def _continued(out: Path, asked: dict[str, Any], shard_size: int, allow_mixed: bool) -> dict[str, Any]:
+    """The stored description, extended where another environment is allowed; SettingsDiffer where it does not fit."""
+    stored = read_meta(out)
+    another = "use the same, or write to another folder"
+    refuse_difference(out, stored["settings"], asked["settings"], another)
+    refuse_difference(out, {"pictures": stored["source"]}, {"pictures": _same_listing(asked)}, another)
+    if shard_size:
+        refuse_difference(out, {"shard_size": stored["shard_size"]}, {"shard_size": shard_size}, another)
+    environment = asked["environments"][0]
+    if environment not in stored["environments"]:
+        if not allow_mixed:
+            refuse_difference(out, stored["environments"][-1], environment, "pass --allow-mixed, or write to another folder")
+        stored["environments"].append(environment)
+    return stored
+
+
+def _same_listing(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: meta["source"][key] for key in ("count", "digest")}
+
+
+def _is_done(job: Job, shard: int) -> bool:
+    """Whether a shard is there, whole and ours. Raises FeatureSetError for a damaged or foreign one."""
+    path = job.out / shard_name(shard)
+    if not path.exists():
+        return False
+    rows = job.rows(shard)
+    count, about = read_about(path)
+    expected = [stored_text(job.listing.paths[row]) for row in rows]
+    if about != _about(job, shard) or count != len(rows) or read_text(path, "path") != expected:
+        raise FeatureSetError(f"{path} belongs to another run: delete it and run again")
+    return True
+
+
+def _about(job: Job, shard: int) -> dict[str, Any]:
+    return {"shard": shard, "settings": digest(job.meta["settings"])}
+
+
+def _write(job: Job, shard: int, block: Block) -> None:
+    rows = slice(block.rows.start, block.rows.stop)
+    texts = {"path": job.listing.paths[rows], "label": job.listing.labels[rows], "error": block.errors}
+    features = {layer.name: values for layer, values in zip(job.layers, block.features, strict=True)}
+    write_shard(job.out / shard_name(shard), texts, features, _about(job, shard))
+

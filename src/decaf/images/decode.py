@@ -1,0 +1,125 @@
+"""From a file's bytes to upright RGB pixels, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from decaf.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+
+LARGEST_FILE = 256 * 2**20  # bytes
+LARGEST_PICTURE = 89_478_485  # pixels; where Pillow starts to warn of decompression bombs
+_FORMATS = ("JPEG", "PNG")
+_ORIENTATION = 0x0112
+
+
+def read_file(path: str) -> bytes:
+    """Read a picture file. Raises ImageError when it is no regular file, too large, or unreadable."""
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a regular file")
+        if status.st_size > LARGEST_FILE:
+            raise ImageError(f"{status.st_size} bytes: more than the {LARGEST_FILE} that are read")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error.strerror or error})") from None
+
+
+def decode(data: bytes) -> Pixels:
+    """Decode a JPEG or PNG picture at full size.
+
+    JPEG goes through libjpeg-turbo (simplejpeg), which gives Pillow's pixels bit for bit; what it does not take
+    without a complaint goes to Pillow. Grey becomes three equal channels, transparency is dropped, 16-bit values keep
+    their upper 8 bits, and the EXIF orientation is applied. Colour profiles are left as they are.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        (h, w, 3) uint8, RGB, upright.
+
+    Raises:
+        ImageError: the reason in a few words.
+    """
+    if not data:
+        raise ImageError("empty file")
+    try:
+        pixels = _decode_jpeg(data) if data[:3] == b"\xff\xd8\xff" else None
+        return _decode_with_pillow(data) if pixels is None else _upright(pixels, _jpeg_orientation(data))
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise many kinds of exceptions for broken bytes
+        raise ImageError(_reason(error)) from None
+
+
+def _decode_jpeg(data: bytes) -> Pixels | None:
+    """None where Pillow should try: unusual colour spaces, and whatever is not flawless."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        _check_size(width, height)
+        if colours not in ("YCbCr", "RGB", "Gray"):
+            return None
+        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB")
+        return pixels
+    except ValueError:  # an ImageError is a ValueError too
+        return None
+
+
+def _jpeg_orientation(data: bytes) -> int:
+    if b"Exif\0\0" not in data:
+        return 1
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        return _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a broken EXIF block says nothing about the pixels
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _decode_with_pillow(data: bytes) -> Pixels:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        _check_size(*image.size)
+        orientation = _orientation(image)
+        if image.mode.startswith("I"):
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            return _upright(np.stack([grey] * 3, axis=-1), orientation)
+        return _upright(np.asarray(image.convert("RGB")), orientation)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > LARGEST_PICTURE:
+        raise ImageError(f"{width} x {height} pixels: more than the {LARGEST_PICTURE} that are decoded")
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo the eight EXIF orientations: bit 0 of (value - 1) mirrors, 3..4 turn by 180 degrees, 5..8 transpose."""
+    if not 2 <= orientation <= 8:
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _reason(error: Any) -> str:
+    text = str(error).split("\n")[0]
+    if "cannot identify image file" in text:
+        return f"not a picture in a format that is read ({', '.join(_FORMATS)})"
+    return text or type(error).__name__

@@ -1,0 +1,171 @@
+"""The layers of any ONNX graph: names, kinds, shapes, parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import onnx
+from onnx import TensorProto
+
+from decaf.errors import NetError
+
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One tensor a network computes on its way from the picture to its output.
+
+    Attributes:
+        name: the name of the tensor in the ONNX graph; what `--layer` takes.
+        kind: the ONNX operator that makes it.
+        shape: without the batch axis: (channels, height, width) or (channels,); None where the graph leaves it open.
+        parameters: trained numbers of this layer (statistics of a batch normalisation not counted).
+        multiply_adds: of this layer, for one picture.
+        aliases: other names that `--layer` takes.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] | None
+    parameters: int
+    multiply_adds: int
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Numbers per picture."""
+        if self.shape is None:
+            raise NetError(f"the size of layer {self.name!r} is not fixed by its graph: ask for another layer")
+        return math.prod(self.shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def image_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """The graph's only real input. Raises NetError unless it is one (N, 3, side, side) float tensor of fixed side."""
+    parameters = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in parameters]
+    shapes = [_dimensions(value) for value in inputs]
+    match shapes:
+        case [(_, 3, int(height), int(width))] if height == width > 0:
+            return inputs[0]
+    described = ", ".join(f"{value.name} {shape}" for value, shape in zip(inputs, shapes, strict=True)) or "none"
+    raise NetError(f"the network's input is {described}: it must be one image of shape (N, 3, side, side), side fixed")
+
+
+def input_side(model: onnx.ModelProto) -> int:
+    """Height and width of the network's input, pixels."""
+    return int(image_input(model).type.tensor_type.shape.dim[2].dim_value)
+
+
+def read_layers(model: onnx.ModelProto, aliases: Mapping[str, str]) -> tuple[Layer, ...]:
+    """List the layers of a graph, in the order they are computed.
+
+    A layer is the first output of a node that depends on the picture and holds floating-point numbers.
+
+    Args:
+        model: any ONNX model with one image input.
+        aliases: other name -> layer name.
+    """
+    inferred = _with_shapes(model)
+    names = _layer_names(model, aliases)
+    sizes = _parameter_sizes(model)
+    shapes = {value.name: _dimensions(value) for value in _typed_values(inferred)}
+    floats = {value.name for value in _typed_values(inferred) if value.type.tensor_type.elem_type in _FLOATS}
+    shapes |= {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    return tuple(
+        Layer(
+            node.output[0],
+            node.op_type,
+            _fixed(shapes.get(node.output[0], (None,))[1:]),
+            _count_parameters(node, sizes),
+            _count_multiply_adds(node, shapes),
+            names.get(node.output[0], ()),
+        )
+        for node in _nodes_on_the_way(model)
+        if node.output[0] in floats or node.output[0] not in shapes
+    )
+
+
+def _nodes_on_the_way(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    reached = {image_input(model).name}
+    for node in model.graph.node:
+        if reached.intersection(node.input):
+            reached.update(node.output)
+            yield node
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    single = onnx.ModelProto()
+    single.CopyFrom(model)
+    image_input(single).type.tensor_type.shape.dim[0].dim_value = 1
+    try:
+        return onnx.shape_inference.infer_shapes(single, data_prop=True)
+    except Exception as error:  # onnx raises several kinds of its own for a malformed graph
+        raise NetError(f"the graph's shapes cannot be worked out ({error}): export the network again") from error
+
+
+def _typed_values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    yield from model.graph.input
+    yield from model.graph.value_info
+    yield from model.graph.output
+
+
+def _dimensions(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    dimensions = value.type.tensor_type.shape.dim
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions)
+
+
+def _fixed(shape: tuple[int | None, ...]) -> tuple[int, ...] | None:
+    known = tuple(side for side in shape if side is not None)
+    return known if len(known) == len(shape) else None
+
+
+def _layer_names(model: onnx.ModelProto, aliases: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Tensor -> its other names: those given, and the node's own name where the file has one."""
+    names: dict[str, tuple[str, ...]] = {}
+    pairs = [(node.name, node.output[0]) for node in model.graph.node if node.name]
+    tensors = {tensor for _, tensor in pairs}
+    for alias, tensor in [*aliases.items(), *pairs]:
+        if alias not in tensors and alias not in names.get(tensor, ()):
+            names[tensor] = (*names.get(tensor, ()), alias)
+    return names
+
+
+def _parameter_sizes(model: onnx.ModelProto) -> dict[str, int]:
+    return {
+        tensor.name: math.prod(tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.data_type in _FLOATS and tensor.dims
+    }
+
+
+def _count_parameters(node: onnx.NodeProto, sizes: Mapping[str, int]) -> int:
+    trained = node.input[1:3] if node.op_type == "BatchNormalization" else node.input
+    return sum(sizes.get(name, 0) for name in trained)
+
+
+def _count_multiply_adds(node: onnx.NodeProto, shapes: Mapping[str, tuple[int | None, ...]]) -> int:
+    operands = {"Conv": 1, "Gemm": 1, "MatMul": 0, "ConvTranspose": 1}
+    if node.op_type not in operands:
+        return 0
+    per_output = _fixed(shapes.get(node.input[operands[node.op_type]], (None,)))
+    made = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
+    outputs = _fixed(shapes.get(made, (None,)))
+    if per_output is None or outputs is None:
+        return 0
+    match node.op_type:
+        case "Conv" | "ConvTranspose":
+            terms = math.prod(per_output[1:])
+        case "Gemm":
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            terms = per_output[1 if transposed else 0]
+        case _:
+            terms = per_output[-1]
+    return math.prod(outputs) * terms

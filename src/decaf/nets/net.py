@@ -1,0 +1,189 @@
+"""A runnable frozen network: an ONNX model and what is known about it."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from decaf.errors import NetError, UnknownName
+from decaf.nets.catalogue import Layer, input_side, read_layers
+from decaf.nets.preprocess import Preprocess, parse_preprocess
+
+# Metadata of an ONNX file: one JSON value per key.
+_KEY = "decaf."
+LARGEST_FILE = 2**31 - 1  # bytes; protobuf reads no more
+
+
+@dataclass(frozen=True)
+class Net:
+    """A frozen network, ready to run.
+
+    Attributes:
+        name: its registered name, or the stem of its file.
+        data: the ONNX file, bytes.
+        preprocess: how pixels become its input.
+        default_layer: the layer that `extract` takes when none is named.
+        labels: the words of its output classes, in order; empty where unknown.
+        aliases: other name -> layer name.
+        provenance: where the parameters come from, under which licence, with which published accuracy.
+    """
+
+    name: str
+    data: bytes
+    preprocess: Preprocess
+    default_layer: str
+    labels: tuple[str, ...] = ()
+    aliases: Mapping[str, str] | None = None
+    provenance: Mapping[str, Any] | None = None
+
+    @cached_property
+    def model(self) -> onnx.ModelProto:
+        """The parsed ONNX model."""
+        return parse_model(self.data, self.name)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer, in the order they are computed."""
+        return read_layers(self.model, self.aliases or {})
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the ONNX file: it identifies graph, parameters and metadata."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def input_side(self) -> int:
+        """Height and width of the network's input, pixels."""
+        return self.preprocess.crop
+
+    def layer(self, name: str) -> Layer:
+        """Find a layer by its name or an alias. Raises UnknownName with the nearest names."""
+        found = self._by_name.get(name)
+        if found is None:
+            close = difflib.get_close_matches(name, self._by_name, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            raise UnknownName(f"{self.name} has no layer {name!r}: {hint}`decaf layers {self.name}` lists them all")
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        by_alias = {alias: layer for layer in self.layers for alias in layer.aliases}
+        return by_alias | {layer.name: layer for layer in self.layers}
+
+    def with_resize(self, resize: str) -> Net:
+        """The same network with another resize rule (`default`, `warp` or `short-side`)."""
+        return replace(self, preprocess=self.preprocess.with_resize(resize))
+
+    def save(self, path: str | Path) -> None:
+        """Write the ONNX file with this net's metadata."""
+        from decaf.files import write_atomically
+
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, self.metadata())
+        write_atomically(Path(path), model.SerializeToString(deterministic=True))
+
+    def metadata(self) -> dict[str, str]:
+        """What the ONNX file says about itself, as it is stored there."""
+        return metadata(
+            self.name, self.preprocess, self.default_layer, self.labels, self.aliases or {}, self.provenance or {}
+        )
+
+
+def metadata(
+    name: str, preprocess: Preprocess, default_layer: str, labels: Sequence[str], aliases: Mapping[str, str],
+    provenance: Mapping[str, Any],
+) -> dict[str, str]:  # fmt: skip
+    """The metadata properties of an ONNX file decaf can run without being told more."""
+    values = {
+        "name": name,
+        "preprocess": preprocess.to_dict(),
+        "default_layer": default_layer,
+        "labels": list(labels),
+        "aliases": dict(aliases),
+        "provenance": dict(provenance),
+    }
+    return {_KEY + key: json.dumps(value, sort_keys=True) for key, value in values.items()}
+
+
+def parse_model(data: bytes, name: str) -> onnx.ModelProto:
+    """Parse an ONNX file. Raises NetError where it is none, or where its parameters lie in other files."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's own error type moves between its versions
+        raise NetError(f"{name} is not an ONNX file ({error}): export or download it again") from None
+    if not model.graph.node:
+        raise NetError(f"{name} is not an ONNX network: it holds no layers; export or download it again")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise NetError(f"{name} keeps parameters in other files: save it as one ONNX file")
+    return model
+
+
+def read_net(path: Path, preprocess: str | Preprocess | None = None) -> Net:
+    """Read an ONNX classifier file.
+
+    Args:
+        path: the file.
+        preprocess: how pixels become its input, where the file does not say or says it wrongly: a `Preprocess`, or
+            what `--preprocess` takes.
+
+    Raises:
+        NetError: not an ONNX file, not an image network, or nothing says how its pixels are prepared.
+    """
+    if not path.is_file():
+        raise NetError(f"{path} is not there: name an ONNX file, or one of the nets `decaf nets list` prints")
+    if path.stat().st_size > LARGEST_FILE:
+        raise NetError(f"{path} has more than {LARGEST_FILE} bytes: no ONNX file in one piece is that large")
+    data = path.read_bytes()
+    model = parse_model(data, str(path))
+    said = _said_by(model, path)
+    side = input_side(model)
+    net = Net(
+        name=str(said.get("name", path.stem)),
+        data=data,
+        preprocess=_chosen_preprocess(said, preprocess, side, path),
+        default_layer=str(said.get("default_layer", model.graph.output[0].name)),
+        labels=tuple(map(str, said.get("labels", ()))),
+        aliases=said.get("aliases", {}),
+        provenance=said.get("provenance", {"file": path.name}),
+    )
+    if net.preprocess.crop != side:
+        raise NetError(f"{path} takes pictures of {side} px, its preprocessing makes {net.preprocess.crop}: set crop={side}")
+    net.__dict__["model"] = model  # parsed already
+    return net
+
+
+def _said_by(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
+    properties = {prop.key.removeprefix(_KEY): prop.value for prop in model.metadata_props if prop.key.startswith(_KEY)}
+    kinds = {"name": str, "preprocess": dict, "default_layer": str, "labels": list, "aliases": dict, "provenance": dict}
+    try:
+        values = {key: json.loads(value) for key, value in properties.items() if key in kinds}
+    except ValueError:
+        raise NetError(f"{path} has unreadable decaf metadata: export or download it again") from None
+    if wrong := [key for key, value in values.items() if not isinstance(value, kinds[key])]:
+        raise NetError(f"{path} has decaf metadata of the wrong kind ({', '.join(wrong)}): export or download it again")
+    return values
+
+
+def _chosen_preprocess(said: Mapping[str, Any], given: str | Preprocess | None, side: int, path: Path) -> Preprocess:
+    if isinstance(given, Preprocess):
+        return given
+    base = Preprocess.from_dict(said["preprocess"]) if "preprocess" in said else None
+    if given:
+        return parse_preprocess(given, side, base)
+    if base is None:
+        raise NetError(
+            f"{path} does not say how its pixels are prepared: pass --preprocess torchvision, or e.g. "
+            f"--preprocess size=256,mean=127,std=128,channels=RGB"
+        )
+    return base
