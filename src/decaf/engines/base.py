@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from decaf.errors import UnknownName
 from decaf.nets.net import Net
 
-Batch = NDArray[np.uint8]
-Runner = Callable[[Batch], tuple[NDArray[np.float32], ...]]
+Pictures = Sequence[NDArray[np.uint8]]
+Runner = Callable[[Pictures], tuple[NDArray[np.float32], ...]]
 
 PRECISIONS = ("f32", "bf16")
 ENGINES = ("openvino",)
@@ -59,7 +59,7 @@ class Engine(Protocol):
     """Numbers per picture of each layer."""
 
     def runner(self) -> Runner:
-        """A function for one thread: up to `runtime.batch` pictures (n, side, side, 3) uint8 RGB -> each layer.
+        """A function for one thread: up to `runtime.batch` pictures (side, side, 3) uint8 RGB -> each layer.
 
         Layers come flattened to (n, size) float32, channel first, in the order asked for, in arrays of their own.
         """

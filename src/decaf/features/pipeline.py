@@ -44,8 +44,9 @@ def compute(
 ) -> Iterator[Block]:
     """Compute blocks of rows, one after the other.
 
-    Every thread takes a few pictures through all of it, reading, decoding and the network, on its own core, so that
-    neither decoding nor the network waits for the other and memory holds only what is under way.
+    Every thread takes a few pictures through all of it, reading, decoding and the network, so that neither decoding
+    nor the network waits for the other and memory holds only what is under way. There are twice as many threads as
+    the network uses: some wait for the disk or for the network while others have the cores.
 
     Args:
         blocks: row numbers that belong together.
@@ -64,7 +65,7 @@ def compute(
         return _run_batch(rows, load, here.runner, engine.sizes)
 
     size = engine.runtime.batch
-    with ThreadPoolExecutor(engine.runtime.threads, thread_name_prefix="decaf") as pool:
+    with ThreadPoolExecutor(2 * engine.runtime.threads, thread_name_prefix="decaf") as pool:
         # Both read the same blocks; `batches` runs ahead of the block being put together.
         waiting: deque[range] = deque()
 
@@ -101,7 +102,7 @@ def _run_batch(rows: range, load: Callable[[int], Pixels], run: Runner, sizes: S
         except ImageError as error:
             errors.append(str(error))
     nothing = tuple(np.empty((0, size), np.float32) for size in sizes)
-    return Block(rows, run(np.stack(pictures)) if pictures else nothing, tuple(errors))
+    return Block(rows, run(pictures) if pictures else nothing, tuple(errors))
 
 
 def _joined(rows: range, parts: list[Block]) -> Block:
