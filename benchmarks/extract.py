@@ -116,15 +116,17 @@ def _run_parts(paths: list[str], precision: str) -> dict[str, float]:
     pictures = np.stack([load(path, net.preprocess) for path in paths[:200]])
     with ThreadPoolExecutor(threads) as pool:
         started = time.perf_counter()
-        list(pool.map(lambda start: [load(path, net.preprocess) for path in paths[start : start + 8]],
-                      range(0, len(paths), 8)))  # fmt: skip
+        list(
+            pool.map(
+                lambda start: [load(path, net.preprocess) for path in paths[start : start + 8]], range(0, len(paths), 8)
+            )
+        )
         decode = _rate(len(paths), started)
-        runners = [engine.runner() for _ in range(threads)]
 
         def compute(thread: int) -> None:
             for start in range(thread * batch, len(paths), threads * batch):
                 first = start % len(pictures)
-                runners[thread](list(pictures[first : first + batch]))
+                engine.run(list(pictures[first : first + batch]))
 
         list(pool.map(compute, range(threads)))
         started = time.perf_counter()

@@ -16,10 +16,11 @@ from rich.text import Text
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value to stdout, nothing else.")
 preprocess_option = click.option(
-    "--preprocess", metavar="RULE",
+    "--preprocess",
+    metavar="RULE",
     help="How pixels become the input of an ONNX file that does not say: torchvision, or fields such as "
     "size=256,mean=127,std=128.",
-)  # fmt: skip
+)
 
 
 def print_json(value: Any) -> None:
@@ -47,8 +48,12 @@ class _Rate(ProgressColumn):
 def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Yield a function (rows, broken) that advances a bar on stderr; a terminal shows it, a file does not."""
     columns = (
-        BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), TextColumn("{task.fields[broken]} broken"),
-    )  # fmt: skip
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[broken]} broken"),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
         bar = progress.add_task("", total=total, broken=0)
         seen = 0

@@ -46,7 +46,9 @@ def sample_pictures() -> list[str]:
     """Photographs that come with our dependencies."""
     from importlib.util import find_spec
 
-    inside = {"sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
-              "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",)}  # fmt: skip
+    inside = {
+        "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
+        "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",),
+    }
     folders = {name: Path(spec.origin).parent for name in inside if (spec := find_spec(name)) and spec.origin}
     return [str(folder / name) for package, folder in folders.items() for name in inside[package]]

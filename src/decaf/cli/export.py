@@ -28,6 +28,7 @@ def export(folder: str, out: str, layer: str | None, as_json: bool) -> None:
     write(features, out, layer)
     size = Path(out).stat().st_size
     if as_json:
-        print_json({"out": out, "rows": len(features), "layers": [layer] if layer else list(features.layers), "bytes": size})
+        layers = [layer] if layer else list(features.layers)
+        print_json({"out": out, "rows": len(features), "layers": layers, "bytes": size})
     else:
         click.echo(f"{out}: {len(features):,} rows, {size / 1e6:,.1f} MB")

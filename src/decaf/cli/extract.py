@@ -16,19 +16,44 @@ from decaf.cli.common import json_option, preprocess_option, print_json, progres
 @click.option("-o", "--out", metavar="DIR", required=True, help="The feature folder: new, or one to continue.")
 @click.option("--net", metavar="NAME|FILE.onnx", default="efficientnet-lite0", show_default=True, help="The network.")
 @click.option("--layer", "layers", metavar="L", multiple=True, help="A layer; repeat for several in one pass.")
-@click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True,
-              help="bf16 is faster on processors that have it; cosine to f32 at `pool`: .9993 mean, .9962 worst.")  # fmt: skip
-@click.option("--resize", type=click.Choice(["default", "warp", "short-side"]), default="default", show_default=True,
-              help="warp ignores the picture's shape, as in the DeCAF paper; default is the network's own rule.")  # fmt: skip
+@click.option(
+    "--precision",
+    type=click.Choice(["f32", "bf16"]),
+    default="f32",
+    show_default=True,
+    help="bf16 is faster on processors that have it; cosine to f32 at `pool`: .9993 mean, .9962 worst.",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["default", "warp", "short-side"]),
+    default="default",
+    show_default=True,
+    help="warp ignores the picture's shape, as in the DeCAF paper; default is the network's own rule.",
+)
 @preprocess_option
 @click.option("--jobs", metavar="N", type=click.IntRange(0), default=0, help="Threads; 0 (default): one per core.")
-@click.option("--shard-size", metavar="N", type=click.IntRange(0), default=0,
-              help="Rows per shard; 0 (default): 1000, fewer for large layers.")  # fmt: skip
-@click.option("--on-error", type=click.Choice(["record", "stop"]), default="record", show_default=True,
-              help="Record a broken picture as a row with the reason, or stop at it.")  # fmt: skip
-@click.option("--engine", type=click.Choice(["openvino"]), default="openvino", show_default=True,
-              help="What runs the network.")  # fmt: skip
-@click.option("--allow-mixed", is_flag=True, help="Continue a folder begun under other versions or on another processor.")
+@click.option(
+    "--shard-size",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    help="Rows per shard; 0 (default): 1000, fewer for large layers.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["record", "stop"]),
+    default="record",
+    show_default=True,
+    help="Record a broken picture as a row with the reason, or stop at it.",
+)
+@click.option(
+    "--engine", type=click.Choice(["openvino"]), default="openvino", show_default=True, help="What runs the network."
+)
+@click.option(
+    "--allow-mixed",
+    is_flag=True,
+    help="Continue a folder begun with other versions or on another processor.",
+)
 @json_option
 def extract(sources: tuple[str, ...], out: str, as_json: bool, on_error: str, **options: Any) -> None:
     """Turn pictures into features: one row per picture, in order, in Parquet shards below DIR.
@@ -81,8 +106,9 @@ def _say_before(job: Any) -> None:
 
 def _say_after(summary: dict[str, Any]) -> None:
     if summary["computed"]:
-        click.echo(f"{summary['computed']:,} pictures in {summary['seconds']:.1f} s, {summary['images_per_second']:.0f} images/s")
+        rate = f"{summary['images_per_second']:.0f} images/s"
+        click.echo(f"{summary['computed']:,} pictures in {summary['seconds']:.1f} s, {rate}")
     if summary["broken"]:
-        click.echo(f"{summary['broken']:,} broken: their rows hold the reason; `decaf info {summary['out']}` lists them")
+        click.echo(f"{summary['broken']:,} broken: their rows say why, and `decaf info {summary['out']}` lists them")
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in summary["layers"].items())
     click.echo(f"{summary['out']}: {summary['rows']:,} rows, {shapes}")

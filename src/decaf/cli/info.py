@@ -83,5 +83,3 @@ def _say(about: dict[str, Any], indent: str = "") -> None:
                 click.echo(f"{indent}{key}: {value:,}")
             case _:
                 click.echo(f"{indent}{key}: {value}")
-
-

@@ -27,11 +27,15 @@ def layers(net: str, preprocess: str | None, as_json: bool) -> None:
     numbers = ("parameters", "multiply-adds")
     rows = [
         (
-            layer.name, layer.kind, "x".join(map(str, layer.shape or ("?",))), layer.parameters, layer.multiply_adds,
+            layer.name,
+            layer.kind,
+            "x".join(map(str, layer.shape or ("?",))),
+            layer.parameters,
+            layer.multiply_adds,
             " ".join(layer.aliases),
         )
         for layer in loaded.layers
-    ]  # fmt: skip
+    ]
     print_table(("layer", "kind", "shape", *numbers, "aliases"), rows, numbers)
     totals = [sum(getattr(layer, name) for layer in loaded.layers) for name in ("parameters", "multiply_adds")]
     click.echo(f"{len(rows)} layers, {totals[0]:,} parameters, {totals[1] / 1e6:,.1f} M multiply-adds per picture")

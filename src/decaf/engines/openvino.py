@@ -5,23 +5,21 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.engines.base import Pictures, Runner, Runtime, batch_size
+from decaf.engines.base import Pictures, Runtime, batch_size
 from decaf.errors import NetError
 from decaf.nets.catalogue import Layer
 from decaf.nets.net import Net
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 _INSTRUCTION_SETS = ("avx512_amx", "avx512", "avx2", "avx", "sse41", "sve", "asimd", "acl", "neon")
 
 
-def _quiet_openvino() -> ModuleType:
+def _quiet_openvino() -> Any:
     """Import OpenVINO without the telemetry that its import otherwise starts in a child process.
 
     It reports to a server and writes into the home folder unless the environment says CI. With the package blocked,
@@ -35,7 +33,7 @@ def _quiet_openvino() -> ModuleType:
 
 
 class OpenVinoEngine:
-    """Each thread runs its own stream with its own request: no thread waits for another inside a layer.
+    """As many streams as threads, each with a request of its own: no thread waits for another inside a layer.
 
     The graph is cut at the layers, takes uint8 pictures (n, side, side, 3), and holds mean, scale and channel order.
     Its batch is fixed, which runs about a tenth faster than an open one; what lies in the unused places of a short
@@ -57,29 +55,40 @@ class OpenVinoEngine:
                 "NUM_STREAMS": threads,
                 "INFERENCE_NUM_THREADS": threads,
             }
-            self._compiled = core.compile_model(model, "CPU", options)
+            compiled = core.compile_model(model, "CPU", options)
         except RuntimeError as error:
-            raise NetError(f"OpenVINO cannot run {net.name} ({_first_line(error)}): export it with other operators") from error
+            why = _first_line(error)
+            raise NetError(f"OpenVINO cannot run {net.name} ({why}): export it with other operators") from error
+        # All made here, by one thread: two threads that make requests at a time have been seen to wait for ever, one
+        # for the interpreter's lock and the other for OpenVINO's.
+        self._idle: SimpleQueue[_Request] = SimpleQueue()
+        for _ in range(threads):
+            self._idle.put(_Request(compiled))
         self.sizes = tuple(layer.size for layer in layers)
         version = ov.get_version().split("-")[0]
-        self.runtime = Runtime(
-            "openvino", version, _instruction_set(self._compiled), precision, threads, batch, note
-        )
+        self.runtime = Runtime("openvino", version, _instruction_set(compiled), precision, threads, batch, note)
 
-    def runner(self) -> Runner:
-        """A request of its own for the calling thread."""
-        request = self._compiled.create_infer_request()
-        outputs = [request.get_output_tensor(index) for index in range(len(self._compiled.outputs))]
-        pixels = request.get_input_tensor(0).data
-
-        def run(pictures: Pictures) -> tuple[NDArray[np.float32], ...]:
-            n = len(pictures)
+    def run(self, pictures: Pictures) -> tuple[NDArray[np.float32], ...]:
+        """See `Engine.run`."""
+        request = self._idle.get()
+        try:
             for index, picture in enumerate(pictures):
-                pixels[index] = picture
-            request.infer()
-            return tuple(output.data[:n].reshape(n, -1).copy() for output in outputs)
+                request.pixels[index] = picture
+            request.infer(share_outputs=True)  # its own copies would be copied again
+            n = len(pictures)
+            return tuple(output[:n].reshape(n, -1).copy() for output in request.outputs)
+        finally:
+            self._idle.put(request)
 
-        return run
+
+class _Request:
+    """One place to compute, with its input and outputs as arrays."""
+
+    def __init__(self, compiled: Any) -> None:
+        request = compiled.create_infer_request()
+        self.infer = request.infer
+        self.pixels: NDArray[np.uint8] = request.get_input_tensor(0).data
+        self.outputs = [request.get_output_tensor(index).data for index in range(len(compiled.outputs))]
 
 
 def _cut(ov: Any, model: Any, layers: Sequence[Layer]) -> Any:

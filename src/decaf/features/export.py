@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> N
         with atomic_path(out) as temporary, temporary.open("wb") as file:
             write(features, layers, file)
     except OSError as error:
-        raise FeatureSetError(f"cannot write {out} ({error.strerror or error}): make room or name another file") from error
+        raise FeatureSetError(f"cannot write {out} ({error.strerror or error}): make room or name another") from error
 
 
 def _parts(features: FeatureSet) -> Iterator[FeatureSet]:
@@ -62,8 +62,10 @@ def _write_npy(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> N
 
 def _write_npz(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
     texts = {"paths": features.paths, "labels": features.labels, "errors": features.errors}
-    arrays = {name: np.array(["" if text is None else text for text in column], dtype=str) for name, column in texts.items()}
-    np.savez(file, **arrays, **{layer: features.X(layer) for layer in layers})  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {
+        name: np.array([text or "" for text in column], dtype=str) for name, column in texts.items()
+    }
+    np.savez(file, **arrays | {layer: features.X(layer) for layer in layers})
 
 
 def _write_csv(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
@@ -73,10 +75,10 @@ def _write_csv(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> N
         csv.write_csv(_wide_table(part, layers), file, csv.WriteOptions(include_header=number == 0))
 
 
-def _wide_table(features: FeatureSet, layers: Sequence[str]):  # type: ignore[no-untyped-def]
+def _wide_table(features: FeatureSet, layers: Sequence[str]) -> Any:
     import pyarrow as pa
 
-    broken = np.not_equal(features.errors, None)
+    broken = features.broken
     columns = _text_columns(features)
     for layer in layers:
         for index, values in enumerate(features.X(layer).T):
@@ -84,7 +86,7 @@ def _wide_table(features: FeatureSet, layers: Sequence[str]):  # type: ignore[no
     return pa.table(columns)
 
 
-def _text_columns(features: FeatureSet):  # type: ignore[no-untyped-def]
+def _text_columns(features: FeatureSet) -> Any:
     import pyarrow as pa
 
     texts = {"path": features.paths, "label": features.labels, "error": features.errors}
@@ -99,8 +101,8 @@ def _write_parquet(features: FeatureSet, layers: Sequence[str], file: BinaryIO) 
 
     writer = None
     for part in _parts(features):
-        broken = np.not_equal(part.errors, None)
-        table = pa.table(_text_columns(part) | {column_name(layer): vectors(part.X(layer), broken) for layer in layers})
+        columns = {column_name(layer): vectors(part.X(layer), part.broken) for layer in layers}
+        table = pa.table(_text_columns(part) | columns)
         writer = writer or pq.ParquetWriter(file, table.schema)
         writer.write_table(table)
     if writer:

@@ -32,6 +32,8 @@ from decaf.nets.registry import DEFAULT_NET, load_net
 ROWS_PER_SHARD = 1000
 _BYTES_PER_SHARD = 2**26  # layers too large for so many rows get fewer
 
+_ELSEWHERE = "write to another folder"
+
 OnError = Literal["record", "stop"]
 
 
@@ -122,9 +124,18 @@ def extract(
     out = _temporary_folder() if out is None else Path(out)
     with writing(out):
         job = plan(
-            source, net, layers, out, precision=precision, resize=resize, preprocess=preprocess, jobs=jobs,
-            shard_size=shard_size, engine=engine, allow_mixed=allow_mixed,
-        )  # fmt: skip
+            source,
+            net,
+            layers,
+            out,
+            precision=precision,
+            resize=resize,
+            preprocess=preprocess,
+            jobs=jobs,
+            shard_size=shard_size,
+            engine=engine,
+            allow_mixed=allow_mixed,
+        )
         run(job, on_error, progress)
     return FeatureSet.open(out)
 
@@ -215,11 +226,16 @@ def _disk_errors(out: Path) -> Iterator[None]:
         raise
     except OSError as error:
         why = error.strerror or str(error)
-        raise FeatureSetError(f"cannot write {out} ({why}): make room or name another folder, then run again") from error
+        raise FeatureSetError(f"cannot write {out} ({why}): make room or name another folder") from error
 
 
 def _describe(
-    source: StrPath | Sequence[StrPath], listing: Listing, net: Net, layers: Sequence[Layer], engine: Engine, shard_size: int
+    source: StrPath | Sequence[StrPath],
+    listing: Listing,
+    net: Net,
+    layers: Sequence[Layer],
+    engine: Engine,
+    shard_size: int,
 ) -> dict[str, Any]:
     given = [source] if isinstance(source, str | os.PathLike) else source
     return {
@@ -254,7 +270,7 @@ def _default_shard_size(layers: Sequence[Layer]) -> int:
 def _continued(out: Path, asked: dict[str, Any], shard_size: int, allow_mixed: bool) -> dict[str, Any]:
     """The stored description, extended where another environment is allowed; SettingsDiffer where it does not fit."""
     stored = read_meta(out)
-    another = "use the same, or write to another folder"
+    another = f"use the same, or {_ELSEWHERE}"
     refuse_difference(out, stored["settings"], asked["settings"], another)
     refuse_difference(out, {"pictures": stored["source"]}, {"pictures": _same_listing(asked)}, another)
     if shard_size:
@@ -262,7 +278,7 @@ def _continued(out: Path, asked: dict[str, Any], shard_size: int, allow_mixed: b
     environment = asked["environments"][0]
     if environment not in stored["environments"]:
         if not allow_mixed:
-            refuse_difference(out, stored["environments"][-1], environment, "pass --allow-mixed, or write to another folder")
+            refuse_difference(out, stored["environments"][-1], environment, f"pass --allow-mixed, or {_ELSEWHERE}")
         stored["environments"].append(environment)
     return stored
 
@@ -277,9 +293,8 @@ def _is_done(job: Job, shard: int) -> bool:
     if not path.exists():
         return False
     rows = job.rows(shard)
-    count, about = read_about(path)
     expected = [stored_text(job.listing.paths[row]) for row in rows]
-    if about != _about(job, shard) or count != len(rows) or read_text(path, "path") != expected:
+    if read_about(path) != _about(job, shard) or read_text(path, "path", len(rows)) != expected:
         raise FeatureSetError(f"{path} belongs to another run: delete it and run again")
     return True
 
@@ -293,4 +308,3 @@ def _write(job: Job, shard: int, block: Block) -> None:
     texts = {"path": job.listing.paths[rows], "label": job.listing.labels[rows], "error": block.errors}
     features = {layer.name: values for layer, values in zip(job.layers, block.features, strict=True)}
     write_shard(job.out / shard_name(shard), texts, features, _about(job, shard))
-

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,9 +53,10 @@ class FeatureSet:
         total, there = -(-meta["source"]["count"] // meta["shard_size"]), len(list(folder.glob("shard-*.parquet")))
         if there < total:
             raise FeatureSetError(
-                f"{folder} is not finished: {total - there} of {total} shards are missing; run the same `decaf extract` again"
+                f"{folder} is not finished: {total - there} of {total} shards are missing; "
+                "run the same `decaf extract` again"
             )
-        check_columns(folder / shard_name(0), {name: math.prod(shape) for name, shape in meta["settings"]["layers"].items()})
+        check_columns(folder / shard_name(0), {name: math.prod(sides) for name, sides in _shapes(meta).items()})
         return cls(folder, meta, np.arange(meta["source"]["count"]))
 
     def __len__(self) -> int:
@@ -116,7 +118,12 @@ class FeatureSet:
     @property
     def valid(self) -> FeatureSet:
         """The same set without broken rows."""
-        return self[np.equal(self.errors, None).astype(bool)]
+        return self[~self.broken]
+
+    @property
+    def broken(self) -> NDArray[np.bool_]:
+        """(n,) which pictures have no features."""
+        return np.array([error is not None for error in self.errors], dtype=bool)
 
     def _known(self, layer: str | None) -> str:
         if layer is None and len(self.layers) == 1:
@@ -128,7 +135,7 @@ class FeatureSet:
 
     def _texts(self, column: str) -> NDArray[np.object_]:
         def read(path: Path, count: int) -> NDArray[np.object_]:
-            return np.array(read_text(path, column), dtype=object)
+            return np.array(read_text(path, column, count), dtype=object)
 
         return self._gather(read, np.empty(len(self), dtype=object))
 
@@ -149,7 +156,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
         meta = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         known = meta["format"] == FORMAT and all(
             isinstance(number, int) and number > 0
-            for number in [meta["source"]["count"], meta["shard_size"], *sum(meta["settings"]["layers"].values(), [])]
+            for number in [meta["source"]["count"], meta["shard_size"], *chain(*_shapes(meta).values())]
         )
     except OSError:
         raise FeatureSetError(f"{folder} is not a feature folder: name one that `decaf extract -o` made") from None
@@ -159,3 +166,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
         raise FeatureSetError(f"{folder / ABOUT} is damaged or of another version: extract into a new folder")
     return dict(meta)
 
+
+def _shapes(meta: Mapping[str, Any]) -> dict[str, list[int]]:
+    shapes: dict[str, list[int]] = meta["settings"]["layers"]
+    return shapes

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +11,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.engines import Engine, Runner
+from decaf.engines import Engine
 from decaf.errors import ImageError
 from decaf.images.decode import Pixels
 
@@ -57,12 +56,9 @@ def compute(
     Yields:
         The blocks, in order. Whatever `load` raises besides ImageError is raised here.
     """
-    here = threading.local()
 
     def work(rows: range) -> Block:
-        if not hasattr(here, "runner"):
-            here.runner = engine.runner()
-        return _run_batch(rows, load, here.runner, engine.sizes)
+        return _run_batch(rows, load, engine)
 
     size = engine.runtime.batch
     with ThreadPoolExecutor(2 * engine.runtime.threads, thread_name_prefix="decaf") as pool:
@@ -92,7 +88,7 @@ def compute(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _run_batch(rows: range, load: Callable[[int], Pixels], run: Runner, sizes: Sequence[int]) -> Block:
+def _run_batch(rows: range, load: Callable[[int], Pixels], engine: Engine) -> Block:
     pictures: list[Pixels] = []
     errors: list[str | None] = []
     for row in rows:
@@ -101,8 +97,8 @@ def _run_batch(rows: range, load: Callable[[int], Pixels], run: Runner, sizes: S
             errors.append(None)
         except ImageError as error:
             errors.append(str(error))
-    nothing = tuple(np.empty((0, size), np.float32) for size in sizes)
-    return Block(rows, run(pictures) if pictures else nothing, tuple(errors))
+    nothing = tuple(np.empty((0, size), np.float32) for size in engine.sizes)
+    return Block(rows, engine.run(pictures) if pictures else nothing, tuple(errors))
 
 
 def _joined(rows: range, parts: list[Block]) -> Block:

@@ -31,7 +31,10 @@ def column_name(layer: str) -> str:
 
 
 def write_shard(
-    path: Path, rows: Mapping[str, Sequence[str | None]], features: Mapping[str, NDArray[np.float32]], about: Mapping[str, Any]
+    path: Path,
+    rows: Mapping[str, Sequence[str | None]],
+    features: Mapping[str, NDArray[np.float32]],
+    about: Mapping[str, Any],
 ) -> None:
     """Write one shard, whole or not at all.
 
@@ -51,10 +54,16 @@ def write_shard(
     table = pa.table(columns).replace_schema_metadata({_KEY: text})
     with atomic_path(path) as temporary:
         pq.write_table(
-            table, temporary, row_group_size=max(len(table), 1), compression={name: "zstd" for name in FIXED},
-            use_dictionary=list(FIXED), write_statistics=list(FIXED), version="2.6", data_page_version="1.0",
+            table,
+            temporary,
+            row_group_size=max(len(table), 1),
+            compression=dict.fromkeys(FIXED, "zstd"),
+            use_dictionary=list(FIXED),
+            write_statistics=list(FIXED),
+            version="2.6",
+            data_page_version="1.0",
             store_schema=True,
-        )  # fmt: skip
+        )
 
 
 def stored_text(text: str | None) -> str | None:
@@ -69,13 +78,12 @@ def vectors(values: NDArray[np.float32], broken: NDArray[np.bool_]) -> pa.FixedS
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1], mask=mask)
 
 
-def read_about(path: Path) -> tuple[int, dict[str, Any]]:
-    """Number of rows, and what identifies the shard. Raises FeatureSetError for a damaged or foreign file."""
+def read_about(path: Path) -> dict[str, Any]:
+    """What identifies the shard. Raises FeatureSetError for a damaged or foreign file."""
     try:
-        footer = pq.read_metadata(path)
-        return footer.num_rows, json.loads((footer.metadata or {})[_KEY])
-    except (OSError, pa.ArrowException, KeyError, ValueError):
-        raise FeatureSetError(f"{path} is damaged or not ours: delete it and run `decaf extract` again") from None
+        return dict(json.loads((pq.read_metadata(path).metadata or {})[_KEY]))
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise _unreadable(path, error) from None
 
 
 def check_columns(path: Path, sizes: Mapping[str, int]) -> None:
@@ -86,20 +94,21 @@ def check_columns(path: Path, sizes: Mapping[str, int]) -> None:
         raise _unreadable(path, error) from None
     for layer, size in sizes.items():
         index = schema.get_field_index(column_name(layer))
-        if index < 0 or schema.field(index).type != pa.list_(pa.float32(), size):
+        kind = schema.field(index).type if index >= 0 else pa.null()
+        if not pa.types.is_fixed_size_list(kind) or (kind.value_type, kind.list_size) != (pa.float32(), size):
             raise _unreadable(path, f"layer {layer} is not there as {size} numbers a row")
 
 
-def read_text(path: Path, column: str) -> list[str | None]:
-    """One of the columns `path`, `label`, `error`."""
-    texts: list[str | None] = _read(path, column).to_pylist()
+def read_text(path: Path, column: str, count: int) -> list[str | None]:
+    """One of the columns `path`, `label`, `error`, of a shard with `count` rows."""
+    texts: list[str | None] = _read(path, column, count).to_pylist()
     return texts
 
 
 def read_vectors(path: Path, layer: str, out: NDArray[np.float32]) -> None:
     """Read a layer into `out` (n, size) float32; NaN where the row is null."""
     start = 0
-    for chunk in _read(path, column_name(layer)).chunks:
+    for chunk in _read(path, column_name(layer), len(out)).chunks:
         part = out[start : start + len(chunk)]
         # `values` ignores the offset of a slice, `flatten` drops null rows: take the first and cut it by hand.
         values = chunk.values.to_numpy(zero_copy_only=False)
@@ -110,9 +119,12 @@ def read_vectors(path: Path, layer: str, out: NDArray[np.float32]) -> None:
         start += len(chunk)
 
 
-def _read(path: Path, column: str) -> pa.ChunkedArray:
+def _read(path: Path, column: str, count: int) -> pa.ChunkedArray:
     try:
-        return pq.ParquetFile(path, memory_map=True).read([column]).column(column)
+        file = pq.ParquetFile(path, memory_map=True)
+        if file.metadata.num_rows != count:
+            raise _unreadable(path, f"{file.metadata.num_rows} rows where {count} belong")
+        return file.read([column]).column(column)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise _unreadable(path, error) from None
 

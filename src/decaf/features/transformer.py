@@ -43,9 +43,13 @@ class DeCAF(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # the mixin
     """
 
     def __init__(
-        self, net: str | Path | Net = DEFAULT_NET, layer: str | None = None, precision: str = "f32",
-        resize: str = "default", n_jobs: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        net: str | Path | Net = DEFAULT_NET,
+        layer: str | None = None,
+        precision: str = "f32",
+        resize: str = "default",
+        n_jobs: int | None = None,
+    ) -> None:
         self.net = net
         self.layer = layer
         self.precision = precision

@@ -56,12 +56,13 @@ def find_images(source: StrPath | Sequence[StrPath]) -> Listing:
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     paths: list[str] = []
     labels: list[str | None] = []
-    for given in map(os.fspath, sources):
+    for given in [os.fspath(path) for path in sources]:
         for path, label in _expand(given):
             paths.append(path)
             labels.append(label)
     if not paths:
-        raise ImageError(f"no pictures in {', '.join(map(os.fspath, sources)) or 'an empty list'}: name a folder or files")
+        named = ", ".join(os.fspath(path) for path in sources) or "an empty list"
+        raise ImageError(f"no pictures in {named}: name a folder or files")
     return Listing(tuple(paths), tuple(labels))
 
 
@@ -84,17 +85,18 @@ def _walk(folder: str) -> Iterator[str]:
     for where, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
         status = os.stat(where)
         visited.add((status.st_dev, status.st_ino))
-        folders[:] = [name for name in folders if name[0] != "." and not _is_visited(os.path.join(where, name), visited)]
+        folders[:] = [name for name in folders if name[0] != "." and not _is_in(os.path.join(where, name), visited)]
         yield from (os.path.join(where, name) for name in files if name[0] != "." and name.lower().endswith(SUFFIXES))
 
 
-def _is_visited(folder: str, visited: set[tuple[int, int]]) -> bool:
+def _is_in(folder: str, visited: set[tuple[int, int]]) -> bool:
     status = os.stat(folder)
     return (status.st_dev, status.st_ino) in visited
 
 
 def _refuse_folder(error: OSError) -> None:
-    raise ImageError(f"cannot list folder {error.filename} ({error.strerror}): make it readable or name another") from error
+    why = f"{error.filename} ({error.strerror})"
+    raise ImageError(f"cannot list folder {why}: make it readable or name another") from error
 
 
 def _read_list(path: str) -> Iterator[str]:

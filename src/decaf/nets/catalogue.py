@@ -48,7 +48,7 @@ class Layer:
         return asdict(self)
 
 
-def image_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+def image_input(model: onnx.ModelProto) -> Any:
     """The graph's only real input. Raises NetError unless it is one (N, 3, side, side) float tensor of fixed side."""
     parameters = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in parameters]

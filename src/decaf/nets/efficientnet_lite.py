@@ -71,7 +71,7 @@ def preprocess(variant: Variant) -> Preprocess:
 
 
 def build(variant: Variant, parameters: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """Write the network with `parameters` under the names of the torch checkpoints; raises KeyError for a missing one."""
+    """Write the network. `parameters` has the names of the torch checkpoints; a missing one is a KeyError."""
     graph = _Writer(variant, parameters)
     x = graph.unit(graph.input, "stem", "_conv_stem", "_bn0", kernel=3, stride=2)
     for index, block in enumerate(_blocks(variant)):
@@ -114,9 +114,18 @@ class _Writer(GraphBuilder):
         self._current_side = variant.side
 
     def unit(
-        self, x: str, name: str, conv: str, norm: str, *, kernel: int = 1, stride: int = 1, group: int = 1,
-        active: bool = True, ends_in: str | None = None,
-    ) -> str:  # fmt: skip
+        self,
+        x: str,
+        name: str,
+        conv: str,
+        norm: str,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        group: int = 1,
+        active: bool = True,
+        ends_in: str | None = None,
+    ) -> str:
         """Convolution, batch normalisation and, where `active`, ReLU6; `name` is the last of the three."""
         last = ends_in or name
         x = self.conv(x, f"{name}.conv", f"{conv}.weight", stride, self._same_padding(kernel, stride), group)
@@ -130,9 +139,14 @@ class _Writer(GraphBuilder):
             x = self.unit(x, f"{name}.expand", f"{source}._expand_conv", f"{source}._bn0")
         depthwise = f"{source}._depthwise_conv"
         x = self.unit(
-            x, f"{name}.depthwise", depthwise, f"{source}._bn1", kernel=block.kernel, stride=block.stride,
+            x,
+            f"{name}.depthwise",
+            depthwise,
+            f"{source}._bn1",
+            kernel=block.kernel,
+            stride=block.stride,
             group=len(self._parameters[f"{depthwise}.weight"]),
-        )  # fmt: skip
+        )
         ends_in = None if block.skips else name
         project = (f"{source}._project_conv", f"{source}._bn2")
         x = self.unit(x, f"{name}.project", *project, active=False, ends_in=ends_in)

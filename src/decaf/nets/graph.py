@@ -29,14 +29,20 @@ class GraphBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
 
-    def conv(self, x: str, name: str, weight: str, stride: int = 1, pads: tuple[int, int] = (0, 0), group: int = 1) -> str:
+    def conv(
+        self, x: str, name: str, weight: str, stride: int = 1, pads: tuple[int, int] = (0, 0), group: int = 1
+    ) -> str:
         """Convolution without bias. `pads`: zeros before and after, the same in both directions."""
         before, after = pads
         return self._add(
-            "Conv", name, [x, self._parameter(f"{name}.weight", weight)],
-            strides=[stride, stride], pads=[before, before, after, after], group=group,
+            "Conv",
+            name,
+            [x, self._parameter(f"{name}.weight", weight)],
+            strides=[stride, stride],
+            pads=[before, before, after, after],
+            group=group,
             kernel_shape=list(self._parameters[weight].shape[2:]),
-        )  # fmt: skip
+        )
 
     def batch_norm(self, x: str, name: str, source: str, epsilon: float) -> str:
         """Batch normalisation with stored statistics; `source` is the torch module's name."""

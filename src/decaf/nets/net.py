@@ -100,9 +100,13 @@ class Net:
 
 
 def metadata(
-    name: str, preprocess: Preprocess, default_layer: str, labels: Sequence[str], aliases: Mapping[str, str],
+    name: str,
+    preprocess: Preprocess,
+    default_layer: str,
+    labels: Sequence[str],
+    aliases: Mapping[str, str],
     provenance: Mapping[str, Any],
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """The metadata properties of an ONNX file decaf can run without being told more."""
     values = {
         "name": name,
@@ -158,7 +162,9 @@ def read_net(path: Path, preprocess: str | Preprocess | None = None) -> Net:
         provenance=said.get("provenance", {"file": path.name}),
     )
     if net.preprocess.crop != side:
-        raise NetError(f"{path} takes pictures of {side} px, its preprocessing makes {net.preprocess.crop}: set crop={side}")
+        raise NetError(
+            f"{path} takes pictures of {side} px, its preprocessing makes {net.preprocess.crop}: set crop={side}"
+        )
     net.__dict__["model"] = model  # parsed already
     return net
 

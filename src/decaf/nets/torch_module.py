@@ -158,7 +158,7 @@ def _average_pool(a: Attributes, x: Tensor) -> Tensor:
 def _gemm(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     x = x.t() if a.get("transA") else x
     weight = weight if a.get("transB") else weight.t()
-    product = F.linear(x, weight) * a.get("alpha", 1.0)
+    product: Tensor = F.linear(x, weight) * a.get("alpha", 1.0)
     return product if bias is None else product + a.get("beta", 1.0) * bias
 
 
@@ -171,7 +171,7 @@ def _local_response_norm(a: Attributes, x: Tensor) -> Tensor:
     size = a["size"]
     squares = F.pad(x * x, (0, 0, 0, 0, (size - 1) // 2, size // 2)).unsqueeze(1)
     mean = F.avg_pool3d(squares, (size, 1, 1), stride=1).squeeze(1)
-    power = (a.get("bias", 1.0) + a.get("alpha", 1e-4) * mean) ** a.get("beta", 0.75)
+    power: Tensor = (a.get("bias", 1.0) + a.get("alpha", 1e-4) * mean) ** a.get("beta", 0.75)
     return x / power
 
 
@@ -189,7 +189,8 @@ def _reshape(a: Attributes, x: Tensor, shape: list[int]) -> Tensor:
 
 
 def _reduce_mean(a: Attributes, x: Tensor, axes: list[int] | None = None) -> Tensor:
-    return x.mean(dim=axes or a["axes"], keepdim=bool(a.get("keepdims", 1)))
+    mean: Tensor = x.mean(dim=axes or a["axes"], keepdim=bool(a.get("keepdims", 1)))
+    return mean
 
 
 def _softmax(a: Attributes, x: Tensor) -> Tensor:

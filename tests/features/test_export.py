@@ -1,0 +1,74 @@
+"""Exports hold what the set holds, in the formats' own readers."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import decaf
+from decaf.errors import FeatureSetError, UnknownName
+from decaf.features import export as module
+from decaf.nets.net import Net
+
+
+@pytest.fixture
+def features(pictures: Path, lite0: Net, monkeypatch: pytest.MonkeyPatch) -> decaf.FeatureSet:
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 3)
+    return decaf.extract(pictures, lite0, ["pool", "prob"], shard_size=4)
+
+
+def test_npy_is_the_matrix(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    decaf.export(features, tmp_path / "x.npy", "pool")
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), features.X("pool"))
+
+
+def test_npz_holds_names_and_needs_no_pickle(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    decaf.export(features, tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
+        assert set(file) == {"paths", "labels", "errors", "pool", "prob"}
+        assert file["paths"].tolist() == features.paths.tolist() and file["labels"].tolist() == features.labels.tolist()
+        assert [error == "" for error in file["errors"]] == [True, True, False, True, True, True, True]
+        np.testing.assert_array_equal(file["prob"], features.X("prob"))
+
+
+def test_csv_round_trips_exactly(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    decaf.export(features, tmp_path / "x.csv", "prob")
+    with (tmp_path / "x.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[:5] == ["path", "label", "error", "prob_0", "prob_1"] and len(header) == 1003
+    assert [row[0] for row in rows] == features.paths.tolist()
+    numbers = [[float(cell or "nan") for cell in row[3:]] for row in rows]
+    np.testing.assert_array_equal(np.array(numbers, np.float32), features.X("prob"))
+
+
+def test_parquet_is_one_file_of_the_same_rows(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    decaf.export(features, tmp_path / "x.parquet")
+    frame = pd.read_parquet(tmp_path / "x.parquet")
+    assert frame.columns.tolist() == ["path", "label", "error", "pool", "prob"]
+    assert frame["pool"].isna().tolist() == [error is not None for error in features.errors]
+    intact = frame["error"].isna().to_numpy()
+    np.testing.assert_array_equal(np.stack(frame["pool"][intact]), features.valid.X("pool"))
+
+
+def test_a_slice_can_be_exported(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    decaf.export(features[4:], tmp_path / "x.npy", "pool")
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), features.X("pool")[4:])
+
+
+@pytest.mark.parametrize(("name", "layer"), [("x.xlsx", None), ("x", None), ("x.npy", None), ("x.csv", "fc")])
+def test_what_cannot_be_exported_is_said_before_anything_is_written(
+    features: decaf.FeatureSet, tmp_path: Path, name: str, layer: str | None
+) -> None:
+    (tmp_path / name).write_text("old")
+    with pytest.raises(UnknownName):
+        decaf.export(features, tmp_path / name, layer)
+    assert (tmp_path / name).read_text() == "old"
+
+
+def test_an_unwritable_place_is_one_line(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    with pytest.raises(FeatureSetError, match="cannot write"):
+        decaf.export(features, tmp_path / "missing" / "x.npz")
