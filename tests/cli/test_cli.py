@@ -11,6 +11,7 @@ import click
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 import decaf
 from decaf.cli.main import decaf as group
@@ -131,7 +132,9 @@ def test_demo_knows_a_daisy_and_an_uniform(capsys: pytest.CaptureFixture[str], t
     top = {Path(picture["path"]).name: picture["top5"] for picture in done["pictures"]}
     assert top["flower.jpg"][0]["class"] == "daisy"
     assert "military uniform" in [guess["class"] for guess in top["grace_hopper.jpg"]]
-    assert len(decaf.FeatureSet.open(tmp_path / "demo")) == 3
+    assert len(decaf.FeatureSet.open(tmp_path / "demo" / "features")) == 3
+    with Image.open(done["figure"]) as figure:
+        assert figure.format == "PNG" and min(figure.size) > 500
     code, out, _ = run(capsys, "demo", "-o", tmp_path / "demo")
     assert code == 0 and "daisy" in out and str(tmp_path / "demo") in out
 

@@ -10,7 +10,7 @@ from decaf.cli.common import json_option, print_json, print_table
 
 
 @click.command()
-@click.option("-o", "--out", metavar="DIR", default="decaf-demo", show_default=True, help="Where the features go.")
+@click.option("-o", "--out", metavar="DIR", default="decaf-demo", show_default=True, help="Where the results go.")
 @json_option
 def demo(out: str, as_json: bool) -> None:
     """Run the main job on the sample photographs that scikit-learn and matplotlib install.
@@ -21,9 +21,11 @@ def demo(out: str, as_json: bool) -> None:
     """
     from decaf.features.extract import extract
     from decaf.nets.registry import load_net
+    from decaf.viz.predictions import save_predictions
 
     net = load_net()
-    features = extract(sample_pictures(), net, ["pool", "prob"], out)
+    folder, figure = Path(out) / "features", Path(out) / "top5.png"
+    features = extract(sample_pictures(), net, ["pool", "prob"], folder)
     pictures = [
         {
             "path": path,
@@ -31,15 +33,17 @@ def demo(out: str, as_json: bool) -> None:
         }
         for path, row in zip(features.paths, features.X("prob"), strict=True)
     ]
+    guessed = [(shown["path"], [(g["class"], g["probability"]) for g in shown["top5"]]) for shown in pictures]
+    save_predictions(guessed, figure)
     if as_json:
-        print_json({"out": out, "net": net.name, "pictures": pictures})
+        print_json({"features": str(folder), "figure": str(figure), "net": net.name, "pictures": pictures})
         return
-    for picture in pictures:
-        click.echo(f"\n{Path(picture['path']).name}")
-        rows = [(f"{guess['probability']:.1%}", guess["class"]) for guess in picture["top5"]]
-        print_table(("", "class"), rows, ("",))
-    click.echo(f"\nfeatures: {out}, {len(features)} rows, layers {', '.join(features.layers)}")
-    click.echo(f'next: decaf info {out}; or in Python: decaf.FeatureSet.open("{out}").X("pool")')
+    for path, guesses in guessed:
+        click.echo(f"\n{Path(path).name}")
+        print_table(("", "class"), [(f"{probability:.1%}", name) for name, probability in guesses], ("",))
+    click.echo(f"\nfeatures: {folder} ({len(features)} rows, layers {', '.join(features.layers)})")
+    click.echo(f"figure:   {figure}")
+    click.echo(f"next:     decaf info {folder}")
 
 
 def sample_pictures() -> list[str]:
