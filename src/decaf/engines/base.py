@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import UnknownName
+from decaf.nets.catalogue import image_input
 from decaf.nets.net import Net
 
 Pictures = Sequence[NDArray[np.uint8]]
@@ -102,11 +103,14 @@ def available_cores() -> int:
 
 
 def batch_size(net: Net) -> int:
-    """Pictures per call: 4 to 32.
+    """Pictures per call: what the graph fixes, else 4 to 32.
 
     A network whose parameters outweigh its activations (fully connected layers) is bound by reading the parameters
     and wants many pictures per reading; one whose activations weigh more wants few, so that they stay in the cache.
     """
+    fixed: int = image_input(net.model).type.tensor_type.shape.dim[0].dim_value
+    if fixed > 0:
+        return fixed
     parameters = sum(layer.parameters for layer in net.layers)
     activations = sum(layer.size for layer in net.layers if layer.shape)
     wanted = 2 ** round(math.log2(max(parameters, 1) / max(activations, 1) + 1e-9))

@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from decaf.errors import NetError
 from decaf.nets.catalogue import image_input
+from decaf.nets.cut import needed_nodes
 
 Tensor = torch.Tensor
 Attributes = Mapping[str, Any]
@@ -42,7 +43,8 @@ class OnnxModule(torch.nn.Module):
         super().__init__()
         self.layers = list(layers or [value.name for value in model.graph.output])
         self._input = image_input(model).name
-        self._steps = [_Step(node) for node in _needed(model.graph, self.layers)]
+        nodes = needed_nodes(model.graph, self.layers)
+        self._steps = [_Step(node) for node in nodes if node.op_type != "Constant"]
         self._plain: dict[str, Any] = {}
         self._stored: dict[str, str] = {}
         used = {name for step in self._steps for name in step.inputs}
@@ -90,15 +92,6 @@ class _Step:
         self.inputs = list(node.input)
         self.output = node.output[0]
         self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-
-
-def _needed(graph: onnx.GraphProto, layers: Sequence[str]) -> list[onnx.NodeProto]:
-    wanted, steps = set(layers), []
-    for node in reversed(graph.node):
-        if node.op_type != "Constant" and wanted.intersection(node.output):
-            wanted.update(node.input)
-            steps.append(node)
-    return steps[::-1]
 
 
 def _constants(graph: onnx.GraphProto) -> list[tuple[str, np.ndarray[Any, Any]]]:

@@ -1,0 +1,76 @@
+"""The part of a network that some layers need, fed with the pixels themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from decaf.nets.catalogue import image_input
+from decaf.nets.preprocess import Preprocess
+
+PIXELS = "decaf.pixels"
+
+
+def cut(model: onnx.ModelProto, layers: Sequence[str], preprocess: Preprocess, batch: int) -> onnx.ModelProto:
+    """A graph from prepared pictures to layers.
+
+    Args:
+        model: the whole network.
+        layers: names of tensors; the outputs, in this order.
+        preprocess: channel order, mean and scale, which become part of the graph.
+        batch: pictures per call, fixed.
+
+    Returns:
+        A model with one input `PIXELS` (batch, side, side, 3) uint8, RGB. It shares nothing with `model`.
+    """
+    side, start = preprocess.crop, image_input(model).name
+    nodes = needed_nodes(model.graph, layers)
+    used = {name for node in nodes for name in node.input}
+    first, constants = _scaling(preprocess, start)
+    parameters = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    graph = helper.make_graph(
+        [*first, *nodes],
+        model.graph.name,
+        [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [batch, side, side, 3])],
+        [helper.make_tensor_value_info(layer, TensorProto.FLOAT, None) for layer in layers],
+        [*parameters, *constants],
+    )
+    return helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version, functions=model.functions
+    )
+
+
+def needed_nodes(graph: onnx.GraphProto, layers: Sequence[str]) -> list[onnx.NodeProto]:
+    """The nodes that some tensors depend on, in the order of the graph."""
+    wanted, nodes = set(layers), []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            nodes.append(node)
+    return nodes[::-1]
+
+
+def _scaling(preprocess: Preprocess, out: str) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
+    """uint8 NHWC RGB -> float NCHW in the network's channel order, (value - mean) / std."""
+    order = [0, 1, 2] if preprocess.channels == "RGB" else [2, 1, 0]
+    constants: dict[str, NDArray[Any]] = {
+        "decaf.order": np.array(order, np.int64),
+        "decaf.mean": np.array(preprocess.mean, np.float32),
+        "decaf.std": np.array(preprocess.std, np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", [PIXELS], ["decaf.float"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", ["decaf.float", "decaf.order"], ["decaf.ordered"], axis=3),
+        helper.make_node("Sub", ["decaf.ordered", "decaf.mean"], ["decaf.centred"]),
+        helper.make_node("Div", ["decaf.centred", "decaf.std"], ["decaf.scaled"]),
+        helper.make_node("Transpose", ["decaf.scaled"], [out], perm=[0, 3, 1, 2]),
+    ]
+    if preprocess.channels == "RGB":
+        del nodes[1], constants["decaf.order"]
+        nodes[1].input[0] = "decaf.float"
+    return nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()]
