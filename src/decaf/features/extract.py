@@ -184,7 +184,7 @@ def run(job: Job, on_error: OnError = "record", progress: Progress | None = None
         write_atomically(job.out / ABOUT, json.dumps(job.meta, indent=1, ensure_ascii=False).encode())
 
     def load_row(row: int) -> Pixels:
-        path = job.listing.paths[row]
+        path = job.listing.path(row)
         try:
             return load(path, job.net.preprocess)
         except ImageError as error:
@@ -293,7 +293,7 @@ def _is_done(job: Job, shard: int) -> bool:
     if not path.exists():
         return False
     rows = job.rows(shard)
-    expected = [stored_text(job.listing.paths[row]) for row in rows]
+    expected = [stored_text(job.listing.path(row)) for row in rows]
     if read_about(path) != _about(job, shard) or read_text(path, "path", len(rows)) != expected:
         raise FeatureSetError(f"{path} belongs to another run: delete it and run again")
     return True
@@ -304,7 +304,10 @@ def _about(job: Job, shard: int) -> dict[str, Any]:
 
 
 def _write(job: Job, shard: int, block: Block) -> None:
-    rows = slice(block.rows.start, block.rows.stop)
-    texts = {"path": job.listing.paths[rows], "label": job.listing.labels[rows], "error": block.errors}
+    texts: dict[str, Sequence[str | None]] = {
+        "path": [job.listing.path(row) for row in block.rows],
+        "label": [job.listing.label(row) for row in block.rows],
+        "error": block.errors,
+    }
     features = {layer.name: values for layer, values in zip(job.layers, block.features, strict=True)}
     write_shard(job.out / shard_name(shard), texts, features, _about(job, shard))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 
 from decaf.errors import ImageError
 
@@ -16,27 +15,43 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 StrPath = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
 class Listing:
-    """The pictures to work on, in order.
+    """The pictures to work on, in order, in about 70 bytes each."""
 
-    Attributes:
-        paths: as the user would write them: a folder's name joined with what lies below it.
-        labels: the name of the folder a picture lies in; None for files that were named one by one or in a list.
-    """
-
-    paths: tuple[str, ...]
-    labels: tuple[str | None, ...]
+    def __init__(self, pictures: Iterable[tuple[str, bool]] = ()) -> None:
+        """Take (path, whether it was found in a folder) pairs."""
+        packed, self._ends, self._in_folder = bytearray(), array("q", [0]), bytearray()
+        for path, in_folder in pictures:
+            packed += os.fsencode(path)
+            self._ends.append(len(packed))
+            self._in_folder.append(in_folder)
+        self._packed = bytes(packed)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._in_folder)
+
+    def path(self, row: int) -> str:
+        """As the user would write it: a folder's name joined with what lies below it."""
+        return os.fsdecode(self._packed[self._ends[row] : self._ends[row + 1]])
+
+    def label(self, row: int) -> str | None:
+        """The name of the folder the picture lies in; None for one that was named by itself or in a list."""
+        return _folder_name(self.path(row)) if self._in_folder[row] else None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths."""
+        return tuple(self.path(row) for row in range(len(self)))
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """All labels."""
+        return tuple(self.label(row) for row in range(len(self)))
 
     def digest(self) -> str:
         """16 hexadecimal digits that change with any path or label, or their order."""
-        hasher = hashlib.sha256()
-        for path, label in zip(self.paths, self.labels, strict=True):
-            hasher.update(os.fsencode(f"{path}\0{'' if label is None else label}\0"))
-        return hasher.hexdigest()[:16]
+        parts = (self._packed, self._ends.tobytes(), bytes(self._in_folder))
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
 
 def find_images(source: StrPath | Sequence[StrPath]) -> Listing:
@@ -54,57 +69,59 @@ def find_images(source: StrPath | Sequence[StrPath]) -> Listing:
         ImageError: a source does not exist, a folder holds no pictures, or there is nothing at all.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
-    paths: list[str] = []
-    labels: list[str | None] = []
-    for given in [os.fspath(path) for path in sources]:
-        for path, label in _expand(given):
-            paths.append(path)
-            labels.append(label)
-    if not paths:
+    listing = Listing(picture for path in sources for picture in _expand(os.fspath(path)))
+    if not len(listing):
         named = ", ".join(os.fspath(path) for path in sources) or "an empty list"
         raise ImageError(f"no pictures in {named}: name a folder or files")
-    return Listing(tuple(paths), tuple(labels))
+    return listing
 
 
-def _expand(source: str) -> Iterator[tuple[str, str | None]]:
+def _expand(source: str) -> Iterator[tuple[str, bool]]:
     if os.path.isdir(source):
-        found = sorted(_walk(source), key=os.fsencode)
+        found = False
+        for path in _walk(source, ()):
+            found = True
+            yield path, True
         if not found:
             raise ImageError(f"no pictures in folder {source}: it looks for names ending in {' '.join(SUFFIXES)}")
-        yield from ((path, _folder_name(path)) for path in found)
     elif not os.path.lexists(source):
         raise ImageError(f"{source} is not there: name a folder, a picture, or a .txt list of paths")
     elif source.lower().endswith(".txt"):
-        yield from ((path, None) for path in _read_list(source))
+        yield from ((path, False) for path in _read_list(source))
     else:
-        yield source, None
+        yield source, False
 
 
-def _walk(folder: str) -> Iterator[str]:
-    visited = set()
-    for where, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
-        status = os.stat(where)
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = [name for name in folders if name[0] != "." and not _is_in(os.path.join(where, name), visited)]
-        yield from (os.path.join(where, name) for name in files if name[0] != "." and name.lower().endswith(SUFFIXES))
-
-
-def _is_in(folder: str, visited: set[tuple[int, int]]) -> bool:
-    status = os.stat(folder)
-    return (status.st_dev, status.st_ino) in visited
-
-
-def _refuse_folder(error: OSError) -> None:
-    why = f"{error.filename} ({error.strerror})"
-    raise ImageError(f"cannot list folder {why}: make it readable or name another") from error
+def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Pictures below a folder in the order of the bytes of their paths; `above` are the folders it lies in."""
+    try:
+        status = os.stat(folder)
+        inside = (*above, (status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        why = f"{folder} ({error.strerror})"
+        raise ImageError(f"cannot list folder {why}: make it readable or name another") from None
+    if inside[-1] in above:  # a link to a folder above: everything in it is listed already
+        return
+    # A folder sorts as its name and a slash do, since that is how the paths below it continue.
+    folders = {entry.name for entry in seen if entry.is_dir()}
+    for name in sorted((entry.name for entry in seen), key=lambda name: os.fsencode(name + "/" * (name in folders))):
+        path = os.path.join(folder, name)
+        if name in folders:
+            yield from _walk(path, inside)
+        elif name.lower().endswith(SUFFIXES):
+            yield path
 
 
 def _read_list(path: str) -> Iterator[str]:
     try:
-        lines = Path(path).read_bytes().split(b"\n")
+        with open(path, "rb") as lines:
+            for line in lines:
+                if line.strip():
+                    yield os.fsdecode(line.rstrip(b"\r\n"))
     except OSError as error:
         raise ImageError(f"cannot read list {path} ({error.strerror}): make it readable or name another") from None
-    yield from (os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip())
 
 
 def _folder_name(path: str) -> str:
