@@ -76,15 +76,16 @@ def _report(measured: dict[str, list[float]]) -> None:
     print(f"  decaf bf16 / torch eager f32    {ratio('decaf-bf16', 'torch-f32')}")
     print(f"  decaf bf16 / torch's best       {ratio('decaf-bf16', 'torch-best')}")
     print(f"  decaf f32  / torch's best       {ratio('decaf-f32', 'torch-best')}")
-    print("  of the limit 1/(1/decode + 1/network):")
+    print("  of the limit 1/(1/decode + 1/network), the whole call and without its start (compiling the network):")
     for precision in ("f32", "bf16"):
-        print(f"  decaf {precision:4}                      {ratio(f'decaf-{precision}', f'limit-{precision}')}")
+        print(f"  decaf {precision:4} whole call            {ratio(f'decaf-{precision}', f'limit-{precision}')}")
+        print(f"  decaf {precision:4} without its start     {ratio(f'running-{precision}', f'limit-{precision}')}")
 
 
 def _run(contender: str, paths: list[str]) -> dict[str, float]:
     kind, _, how = contender.partition("-")
     if kind == "decaf":
-        return {contender: _run_decaf(paths, how)}
+        return _run_decaf(paths, how)
     return _run_parts(paths, how) if kind == "parts" else {contender: _run_torch(paths, best=how == "best")}
 
 
@@ -92,14 +93,21 @@ def _rate(count: int, started: float) -> float:
     return count / (time.perf_counter() - started)
 
 
-def _run_decaf(paths: list[str], precision: str) -> float:
+def _run_decaf(paths: list[str], precision: str) -> dict[str, float]:
     import decaf
+    from decaf.features.extract import Options, plan, run, writing
+    from decaf.nets.registry import DEFAULT_NET
 
     decaf.extract(paths[:8], precision=precision)
     with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "features"
         started = time.perf_counter()
-        decaf.extract(paths, out=Path(folder) / "features", precision=precision)
-        return _rate(len(paths), started)
+        with writing(out):
+            job = plan(paths, DEFAULT_NET, None, out, Options(precision=precision))
+            planned = time.perf_counter()
+            run(job)
+        decaf.FeatureSet.open(out)
+        return {f"decaf-{precision}": _rate(len(paths), started), f"running-{precision}": _rate(len(paths), planned)}
 
 
 def _run_parts(paths: list[str], precision: str) -> dict[str, float]:

@@ -215,7 +215,7 @@ def test_stop_at_a_broken_picture_names_it(pictures: Path, lite0: Net, out: Path
 
 def test_a_file_that_vanishes_is_a_row_with_the_reason(pictures: Path, lite0: Net, out: Path) -> None:
     with module.writing(out):
-        job = module.plan(pictures, lite0, None, out)
+        job = module.plan(pictures, lite0, None, out, module.Options())
         (pictures / "dog" / "5.png").unlink()
         module.run(job)
     errors = decaf.FeatureSet.open(out).errors

@@ -47,7 +47,18 @@ from decaf.cli.common import json_option, preprocess_option, print_json, progres
     help="Record a broken picture as a row with the reason, or stop at it.",
 )
 @click.option(
-    "--engine", type=click.Choice(["openvino"]), default="openvino", show_default=True, help="What runs the network."
+    "--engine",
+    type=click.Choice(["openvino", "onnxruntime"]),
+    default="openvino",
+    show_default=True,
+    help="What runs the network; onnxruntime is an extra and runs f32.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="cuda needs --engine onnxruntime and its GPU build; untested by us.",
 )
 @click.option(
     "--allow-mixed",
@@ -55,7 +66,9 @@ from decaf.cli.common import json_option, preprocess_option, print_json, progres
     help="Continue a folder begun with other versions or on another processor.",
 )
 @json_option
-def extract(sources: tuple[str, ...], out: str, as_json: bool, on_error: str, **options: Any) -> None:
+def extract(
+    sources: tuple[str, ...], out: str, net: str, layers: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
     """Turn pictures into features: one row per picture, in order, in Parquet shards below DIR.
 
     SRC is a folder (searched recursively, sorted; a picture's label is the name of the folder it lies in), a picture,
@@ -65,17 +78,17 @@ def extract(sources: tuple[str, ...], out: str, as_json: bool, on_error: str, **
     decaf extract photos -o features
     decaf extract photos -o features --layer pool --layer prob --precision bf16
     """
-    from decaf.features.extract import plan, run, writing
+    from decaf.features.extract import Options, plan, run, writing
     from decaf.features.feature_set import FeatureSet
 
     started = time.perf_counter()
     with writing(Path(out)):
-        job = plan(list(sources), options.pop("net"), options.pop("layers"), Path(out), **options)
+        job = plan(list(sources), net, layers, Path(out), Options(**options))
         if not as_json:
             _say_before(job)
         with progress_bar(job.rows_todo, quiet=as_json) as progress:
             computing = time.perf_counter()
-            run(job, on_error, progress)  # type: ignore[arg-type]
+            run(job, progress)
             rate = job.rows_todo / max(time.perf_counter() - computing, 1e-9)
     features = FeatureSet.open(out)
     summary = {

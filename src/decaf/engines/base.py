@@ -18,7 +18,8 @@ from decaf.nets.net import Net
 Pictures = Sequence[NDArray[np.uint8]]
 
 PRECISIONS = ("f32", "bf16")
-ENGINES = ("openvino",)
+ENGINES = ("openvino", "onnxruntime")
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -71,28 +72,41 @@ class Engine(Protocol):
 
 
 def make_engine(
-    net: Net, layers: Sequence[str], precision: str = "f32", engine: str = "openvino", threads: int = 0
+    net: Net,
+    layers: Sequence[str],
+    precision: str = "f32",
+    engine: str = "openvino",
+    threads: int = 0,
+    device: str = "cpu",
 ) -> Engine:
     """Compile a network up to the layers asked for.
 
     Args:
         net: the network.
         layers: names or aliases of layers.
-        precision: `f32` or `bf16`. Where the processor has no bf16, f32 runs and `runtime.note` says so.
-        engine: `openvino`.
+        precision: `f32` or `bf16`. Where that is not to be had, f32 runs and `runtime.note` says so.
+        engine: `openvino`, or `onnxruntime` (an extra).
         threads: pictures worked on at the same time; 0: one per processor core this process may use.
+        device: `cpu`, or `cuda` with ONNX Runtime's GPU build, which we could not test.
 
     Raises:
         UnknownName: no such engine, precision or layer.
         NetError: the engine cannot run this network.
     """
-    if engine not in ENGINES:
-        raise UnknownName(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
-    if precision not in PRECISIONS:
-        raise UnknownName(f"no precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+    for value, known in ((engine, ENGINES), (precision, PRECISIONS), (device, DEVICES)):
+        if value not in known:
+            raise UnknownName(f"no engine, precision or device {value!r}: use one of {', '.join(known)}")
+    chosen = [net.layer(name) for name in layers]
+    threads = threads or available_cores()
+    if engine == "onnxruntime":
+        from decaf.engines.onnxruntime import OnnxRuntimeEngine
+
+        return OnnxRuntimeEngine(net, chosen, precision, threads, device)
+    if device != "cpu":
+        raise UnknownName(f"OpenVINO runs on the CPU here: use --engine onnxruntime for {device}")
     from decaf.engines.openvino import OpenVinoEngine
 
-    return OpenVinoEngine(net, [net.layer(name) for name in layers], precision, threads or available_cores())
+    return OpenVinoEngine(net, chosen, precision, threads)
 
 
 def available_cores() -> int:

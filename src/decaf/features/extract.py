@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from decaf.engines import Engine, make_engine
 from decaf.errors import BrokenPicture, FeatureSetError, FolderInUse, ImageError, UnknownName
@@ -38,6 +38,21 @@ OnError = Literal["record", "stop"]
 
 
 @dataclass(frozen=True)
+class Options:
+    """How to extract, in detail; `extract` tells what each means."""
+
+    precision: str = "f32"
+    resize: str = "default"
+    preprocess: str | Preprocess | None = None
+    jobs: int = 0
+    shard_size: int = 0
+    on_error: OnError = "record"
+    engine: str = "openvino"
+    device: str = "cpu"
+    allow_mixed: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
     """An extraction, planned: everything is checked, nothing is computed.
 
@@ -46,6 +61,7 @@ class Job:
         net: the network, under the resize rule asked for.
         layers: what to extract.
         engine: the compiled network.
+        options: how, in detail.
         out: the folder.
         meta: what `decaf.json` will say.
         todo: numbers of the shards that are not there yet.
@@ -55,6 +71,7 @@ class Job:
     net: Net
     layers: Sequence[Layer]
     engine: Engine
+    options: Options
     out: Path
     meta: Mapping[str, Any]
     todo: Sequence[int]
@@ -83,6 +100,7 @@ def extract(
     shard_size: int = 0,
     on_error: OnError = "record",
     engine: str = "openvino",
+    device: str = "cpu",
     allow_mixed: bool = False,
     progress: Progress | None = None,
 ) -> FeatureSet:
@@ -101,7 +119,8 @@ def extract(
         jobs: threads; 0: one per core.
         shard_size: rows per shard; 0: 1000, fewer for large layers.
         on_error: `record` a broken picture as a row with the reason, or `stop` at it.
-        engine: `openvino`.
+        engine: `openvino`, or `onnxruntime` (an extra).
+        device: `cpu`, or `cuda` with ONNX Runtime's GPU build, which we could not test.
         allow_mixed: continue a folder that was begun with another engine version, instruction set or library.
         progress: called as `progress(rows, broken)` with the rows done since the last call.
 
@@ -122,21 +141,9 @@ def extract(
         (9144, 1280)
     """
     out = _temporary_folder() if out is None else Path(out)
+    options = Options(precision, resize, preprocess, jobs, shard_size, on_error, engine, device, allow_mixed)
     with writing(out):
-        job = plan(
-            source,
-            net,
-            layers,
-            out,
-            precision=precision,
-            resize=resize,
-            preprocess=preprocess,
-            jobs=jobs,
-            shard_size=shard_size,
-            engine=engine,
-            allow_mixed=allow_mixed,
-        )
-        run(job, on_error, progress)
+        run(plan(source, net, layers, out, options), progress)
     return FeatureSet.open(out)
 
 
@@ -151,35 +158,30 @@ def plan(
     net: str | Path | Net,
     layers: str | Sequence[str] | None,
     out: Path,
-    *,
-    precision: str = "f32",
-    resize: str = "default",
-    preprocess: str | Preprocess | None = None,
-    jobs: int = 0,
-    shard_size: int = 0,
-    engine: str = "openvino",
-    allow_mixed: bool = False,
+    options: Options,
 ) -> Job:
     """Check everything an extraction needs; see `extract`."""
+    if options.on_error not in get_args(OnError):
+        raise UnknownName(f"on_error is {options.on_error!r}: use one of {', '.join(get_args(OnError))}")
     listing = find_images(source)
-    loaded = (net if isinstance(net, Net) else load_net(net, preprocess)).with_resize(resize)
+    loaded = (net if isinstance(net, Net) else load_net(net, options.preprocess)).with_resize(options.resize)
     names = [layers] if isinstance(layers, str) else list(layers or [loaded.default_layer])
     chosen = list(dict.fromkeys(loaded.layer(name) for name in names))
-    compiled = make_engine(loaded, [layer.name for layer in chosen], precision, engine, jobs)
-    meta = _describe(source, listing, loaded, chosen, compiled, shard_size)
+    compiled = make_engine(
+        loaded, [layer.name for layer in chosen], options.precision, options.engine, options.jobs, options.device
+    )
+    meta = _describe(source, listing, loaded, chosen, compiled, options.shard_size)
     if (out / ABOUT).exists():
-        meta = _continued(out, meta, shard_size, allow_mixed)
+        meta = _continued(out, meta, options)
     elif leftovers := [path.name for path in out.iterdir() if not path.name.startswith(".")]:
         raise FeatureSetError(f"{out} holds other things ({leftovers[0]}): name a new or an empty folder")
-    job = Job(listing, loaded, chosen, compiled, out, meta, ())
+    job = Job(listing, loaded, chosen, compiled, options, out, meta, ())
     shards = range(-(-len(listing) // int(meta["shard_size"])))
     return replace(job, todo=[shard for shard in shards if not _is_done(job, shard)])
 
 
-def run(job: Job, on_error: OnError = "record", progress: Progress | None = None) -> None:
+def run(job: Job, progress: Progress | None = None) -> None:
     """Compute and write the shards that are missing."""
-    if on_error not in ("record", "stop"):
-        raise UnknownName(f"on_error is {on_error!r}: use record or stop")
     with _disk_errors(job.out):
         write_atomically(job.out / ABOUT, json.dumps(job.meta, indent=1, ensure_ascii=False).encode())
 
@@ -188,7 +190,7 @@ def run(job: Job, on_error: OnError = "record", progress: Progress | None = None
         try:
             return load(path, job.net.preprocess)
         except ImageError as error:
-            if on_error == "record":
+            if job.options.on_error == "record":
                 raise
             raise BrokenPicture(f"{path}: {error}; replace it, or use --on-error record") from None
 
@@ -267,17 +269,17 @@ def _default_shard_size(layers: Sequence[Layer]) -> int:
     return min(max(fitting, 1), ROWS_PER_SHARD)
 
 
-def _continued(out: Path, asked: dict[str, Any], shard_size: int, allow_mixed: bool) -> dict[str, Any]:
+def _continued(out: Path, asked: dict[str, Any], options: Options) -> dict[str, Any]:
     """The stored description, extended where another environment is allowed; SettingsDiffer where it does not fit."""
     stored = read_meta(out)
     another = f"use the same, or {_ELSEWHERE}"
     refuse_difference(out, stored["settings"], asked["settings"], another)
     refuse_difference(out, {"pictures": stored["source"]}, {"pictures": _same_listing(asked)}, another)
-    if shard_size:
-        refuse_difference(out, {"shard_size": stored["shard_size"]}, {"shard_size": shard_size}, another)
+    if options.shard_size:
+        refuse_difference(out, {"shard_size": stored["shard_size"]}, {"shard_size": options.shard_size}, another)
     environment = asked["environments"][0]
     if environment not in stored["environments"]:
-        if not allow_mixed:
+        if not options.allow_mixed:
             refuse_difference(out, stored["environments"][-1], environment, f"pass --allow-mixed, or {_ELSEWHERE}")
         stored["environments"].append(environment)
     return stored

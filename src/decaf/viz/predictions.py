@@ -26,7 +26,7 @@ def save_predictions(pictures: Sequence[tuple[str, Sequence[Guess]]], out: Path)
     from matplotlib.figure import Figure
 
     count = len(pictures)
-    figure = Figure(figsize=(3.4 * count, 4.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(3.4 * count, 4.4), dpi=120, layout="constrained")
     axes = figure.subplots(2, count, squeeze=False, height_ratios=(3, 2))
     for column, (path, guesses) in enumerate(pictures):
         axes[0, column].imshow(decode(read_file(path)))
