@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     The temporary file is removed when the body raises. A crash leaves at most it behind, never half of `target`.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY}")
     try:
         yield temporary
         with temporary.open("rb+") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,31 @@ from PIL import Image
 
 from decaf.errors import ImageError
 
+# A picture that is read, or refused with a reason, is nothing to warn of as well.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 Pixels = NDArray[np.uint8]
 
 LARGEST_FILE = 256 * 2**20  # bytes
 LARGEST_PICTURE = 89_478_485  # pixels; where Pillow starts to warn of decompression bombs
 _FORMATS = ("JPEG", "PNG")
 _ORIENTATION = 0x0112
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_file(path: str) -> bytes:
     """Read a picture file. Raises ImageError when it is no regular file, too large, or unreadable."""
     try:
         status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("not a regular file")
-        if status.st_size > LARGEST_FILE:
-            raise ImageError(f"{status.st_size} bytes: more than the {LARGEST_FILE} that are read")
-        return Path(path).read_bytes()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE:
+            return Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror or error})") from None
+    except ValueError:  # a name with a zero byte, or with characters the file system cannot write
+        raise ImageError("cannot be read (no file can have this name)") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("not a regular file")
+    raise ImageError(f"{status.st_size} bytes: more than the {LARGEST_FILE} that are read")
 
 
 def decode(data: bytes) -> Pixels:
@@ -66,12 +73,11 @@ def _decode_jpeg(data: bytes) -> Pixels | None:
     """None where Pillow should try: unusual colour spaces, and whatever is not flawless."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        _check_size(width, height)
-        if colours not in ("YCbCr", "RGB", "Gray"):
+        if colours not in ("YCbCr", "RGB", "Gray") or height * width > LARGEST_PICTURE:
             return None
         pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB")
         return pixels
-    except ValueError:  # an ImageError is a ValueError too
+    except ValueError:
         return None
 
 
@@ -83,6 +89,8 @@ def _jpeg_orientation(data: bytes) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
+    for xmp in ("xmp", "XML:com.adobe.xmp"):  # where Pillow would look next; for JPEG files nobody does
+        image.info.pop(xmp, None)
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # a broken EXIF block says nothing about the pixels
@@ -91,12 +99,17 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _decode_with_pillow(data: bytes) -> Pixels:
+    if data[:8] == _PNG:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            _check_size(*image.size)
+            image.verify()  # the checksum of every chunk, which decoding does not look at
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         _check_size(*image.size)
         orientation = _orientation(image)
         if image.mode.startswith("I"):
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             return _upright(np.stack([grey] * 3, axis=-1), orientation)
+        image.info.pop("transparency", None)  # dropped anyway; Pillow would warn of some kinds
         return _upright(np.asarray(image.convert("RGB")), orientation)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from decaf.errors import ImageError
 
@@ -26,6 +29,7 @@ class Listing:
             self._ends.append(len(packed))
             self._in_folder.append(in_folder)
         self._packed = bytes(packed)
+        self._cwd = os.getcwd()
 
     def __len__(self) -> int:
         return len(self._in_folder)
@@ -36,7 +40,9 @@ class Listing:
 
     def label(self, row: int) -> str | None:
         """The name of the folder the picture lies in; None for one that was named by itself or in a list."""
-        return _folder_name(self.path(row)) if self._in_folder[row] else None
+        if not self._in_folder[row]:
+            return None
+        return os.path.basename(os.path.normpath(os.path.join(self._cwd, os.path.dirname(self.path(row)))))
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -50,8 +56,11 @@ class Listing:
 
     def digest(self) -> str:
         """16 hexadecimal digits that change with any path or label, or their order."""
-        parts = (self._packed, self._ends.tobytes(), bytes(self._in_folder))
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+        hasher = hashlib.sha256()
+        for row in range(len(self)):
+            label = self.label(row)
+            hasher.update(os.fsencode(f"{self.path(row)}\0{'' if label is None else '/' + label}\0"))
+        return hasher.hexdigest()[:16]
 
 
 def find_images(source: StrPath | Sequence[StrPath]) -> Listing:
@@ -79,7 +88,7 @@ def find_images(source: StrPath | Sequence[StrPath]) -> Listing:
 def _expand(source: str) -> Iterator[tuple[str, bool]]:
     if os.path.isdir(source):
         found = False
-        for path in _walk(source, ()):
+        for path in _walk(source):
             found = True
             yield path, True
         if not found:
@@ -92,37 +101,61 @@ def _expand(source: str) -> Iterator[tuple[str, bool]]:
         yield source, False
 
 
-def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Pictures below a folder in the order of the bytes of their paths; `above` are the folders it lies in."""
-    try:
+def _walk(top: str) -> Iterator[str]:
+    """Pictures below a folder in the order of the bytes of their paths."""
+    # One iterator a level, and the identities of the folders they are in.
+    levels, inside = [_children(top)], [_identity(top)]
+    while levels:
+        path, is_folder = next(levels[-1], ("", False))
+        if not path:
+            levels.pop()
+            inside.pop()
+        elif not is_folder:
+            yield path
+        elif (identity := _identity(path)) not in inside:  # else a link to a folder above: listed already
+            levels.append(_children(path))
+            inside.append(identity)
+
+
+def _children(folder: str) -> Iterator[tuple[str, bool]]:
+    """Folders and pictures in a folder. A folder sorts as its name and a slash: that is how paths below it go on."""
+    with _listing_errors(folder), os.scandir(folder) as entries:
+        seen = {entry.name: _is_folder(entry) for entry in entries if not entry.name.startswith(".")}
+    for name in sorted(seen, key=lambda name: os.fsencode(name + "/" * seen[name])):
+        if seen[name] or name.lower().endswith(SUFFIXES):
+            yield os.path.join(folder, name), seen[name]
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    with _listing_errors(folder):
         status = os.stat(folder)
-        inside = (*above, (status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            seen = [entry for entry in entries if not entry.name.startswith(".")]
+    return status.st_dev, status.st_ino
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself: reading it will tell
+            return False
+        raise
+
+
+@contextmanager
+def _listing_errors(folder: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         why = f"{folder} ({error.strerror})"
         raise ImageError(f"cannot list folder {why}: make it readable or name another") from None
-    if inside[-1] in above:  # a link to a folder above: everything in it is listed already
-        return
-    # A folder sorts as its name and a slash do, since that is how the paths below it continue.
-    folders = {entry.name for entry in seen if entry.is_dir()}
-    for name in sorted((entry.name for entry in seen), key=lambda name: os.fsencode(name + "/" * (name in folders))):
-        path = os.path.join(folder, name)
-        if name in folders:
-            yield from _walk(path, inside)
-        elif name.lower().endswith(SUFFIXES):
-            yield path
 
 
 def _read_list(path: str) -> Iterator[str]:
     try:
         with open(path, "rb") as lines:
             for line in lines:
-                if line.strip():
-                    yield os.fsdecode(line.rstrip(b"\r\n"))
+                name = line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
+                if name.strip():
+                    yield os.fsdecode(name)
     except OSError as error:
         raise ImageError(f"cannot read list {path} ({error.strerror}): make it readable or name another") from None
-
-
-def _folder_name(path: str) -> str:
-    return os.path.basename(os.path.dirname(os.path.abspath(path)))

@@ -20,9 +20,9 @@ def prepare(pixels: Pixels, preprocess: Preprocess) -> Pixels:
     """Resize and crop a picture.
 
     Equals `Image.resize` of the whole picture (Pillow's antialiased filter on uint8) followed by a centre crop, bit
-    for bit, as long as Pillow resizes rows before columns. Pillow 13 turns the order round for pictures that lose
-    far more height than width; here it is always rows first, as in every Pillow the networks' authors had. Rows and
-    columns that cannot reach the crop are left out.
+    for bit, as long as Pillow resizes rows before columns. Pillow 13 turns the order round for many portrait pictures;
+    here it is always rows first, as in every Pillow the networks' authors had. Rows and columns that cannot reach the
+    crop are left out.
 
     Args:
         pixels: (h, w, 3) uint8, RGB.
@@ -36,9 +36,9 @@ def prepare(pixels: Pixels, preprocess: Preprocess) -> Pixels:
     """
     height, width = pixels.shape[:2]
     new_height, new_width = resized_shape(height, width, preprocess)
-    if new_height * width > _LARGEST_RESIZED or height * new_width > _LARGEST_RESIZED:
-        raise ImageError(f"{width} x {height} pixels is too elongated to resize its short side: use --resize warp")
     crop, kernel = preprocess.crop, _FILTERS[preprocess.interpolation]
+    if max(height * new_width, new_height * crop) > _LARGEST_RESIZED:
+        raise ImageError(f"{width} x {height} pixels is too elongated to resize")
     top, left = (new_height - crop) // 2, (new_width - crop) // 2
     first, last = _rows_reached(height, new_height, top, preprocess)
     rows = Image.fromarray(pixels[first:last]).resize((new_width, last - first), kernel)
