@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.errors import UnknownName
-from decaf.nets.catalogue import image_input
+from decaf.errors import NetError, UnknownName
+from decaf.nets.catalogue import Layer, image_input
 from decaf.nets.net import Net
 
 Pictures = Sequence[NDArray[np.uint8]]
@@ -129,3 +129,12 @@ def batch_size(net: Net) -> int:
     activations = sum(layer.size for layer in net.layers if layer.shape)
     wanted = 2 ** round(math.log2(max(parameters, 1) / max(activations, 1) + 1e-9))
     return int(min(max(wanted, 4), 32))
+
+
+def check_rows(layer: Layer, shape: Sequence[int], batch: int) -> None:
+    """Raise NetError unless an output of this shape holds one row of the layer for each picture of a batch."""
+    if not shape or shape[0] != batch or math.prod(shape[1:]) != layer.size:
+        raise NetError(
+            f"layer {layer.name!r} has no row for each picture: {batch} pictures give {tuple(shape)}; "
+            "ask for another layer, or export the network for one picture at a time"
+        )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.engines.base import Pictures, Runtime, batch_size
+from decaf.engines.base import Pictures, Runtime, batch_size, check_rows
 from decaf.errors import NetError, UnknownName
 from decaf.nets.catalogue import Layer
 from decaf.nets.cut import PIXELS, cut
@@ -42,6 +42,7 @@ class OnnxRuntimeEngine:
         except Exception as error:  # its exceptions have no base class of their own
             raise NetError(f"ONNX Runtime cannot run {net.name} ({error}): export it with other operators") from error
         note = "ONNX Runtime computes in f32 here" if precision != "f32" else ""
+        self._layers = layers
         self._shape = (batch, net.input_side, net.input_side, 3)
         self._free = BoundedSemaphore(threads)
         self.sizes = tuple(layer.size for layer in layers)
@@ -55,6 +56,8 @@ class OnnxRuntimeEngine:
             pixels[index] = picture
         with self._free:
             outputs: list[Any] = self._session.run(None, {PIXELS: pixels})
+        for layer, output in zip(self._layers, outputs, strict=True):
+            check_rows(layer, output.shape, len(pixels))
         return tuple(output[:n].reshape(n, -1) for output in outputs)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.engines.base import Pictures, Runtime, batch_size
+from decaf.engines.base import Pictures, Runtime, batch_size, check_rows
 from decaf.errors import NetError
 from decaf.nets.catalogue import Layer
 from decaf.nets.cut import cut
@@ -58,6 +58,8 @@ class OpenVinoEngine:
         except RuntimeError as error:
             why = _first_line(error)
             raise NetError(f"OpenVINO cannot run {net.name} ({why}): export it with other operators") from error
+        for layer, output in zip(layers, compiled.outputs, strict=True):
+            check_rows(layer, output.partial_shape.get_max_shape(), batch)
         # All made here, by one thread: two threads that make requests at a time have been seen to wait for ever, one
         # for the interpreter's lock and the other for OpenVINO's.
         self._idle: SimpleQueue[_Request] = SimpleQueue()

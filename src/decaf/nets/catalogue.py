@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from decaf.errors import NetError
 
+_OPEN = (None, None)  # a shape that nothing is known of: batch and the rest
 _SMALL = 64  # numbers; shapes and bounds, whose values decide shapes
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 
@@ -54,10 +55,16 @@ def image_input(model: onnx.ModelProto) -> Any:
     inputs = [value for value in model.graph.input if value.name not in parameters]
     shapes = [_dimensions(value) for value in inputs]
     match shapes:
-        case [(_, 3, int(height), int(width))] if height == width > 0:
+        case [(_, 3, int(height), int(width))] if height == width > 0 and _is_float(inputs[0]):
             return inputs[0]
     described = ", ".join(f"{value.name} {shape}" for value, shape in zip(inputs, shapes, strict=True)) or "none"
-    raise NetError(f"the network's input is {described}: it must be one image of shape (N, 3, side, side), side fixed")
+    raise NetError(
+        f"the network's input is {described}: it must be one image of shape (N, 3, side, side), side fixed, in float32"
+    )
+
+
+def _is_float(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.tensor_type.elem_type == TensorProto.FLOAT)
 
 
 def input_side(model: onnx.ModelProto) -> int:
@@ -84,7 +91,7 @@ def read_layers(model: onnx.ModelProto, aliases: Mapping[str, str]) -> tuple[Lay
         Layer(
             node.output[0],
             node.op_type,
-            _fixed(shapes.get(node.output[0], (None,))[1:]),
+            _fixed(shapes.get(node.output[0], _OPEN)[1:]),
             _count_parameters(node, sizes),
             _count_multiply_adds(node, shapes),
             names.get(node.output[0], ()),
@@ -127,6 +134,8 @@ def _typed_values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
 
 
 def _dimensions(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    if not value.type.tensor_type.HasField("shape"):
+        return _OPEN
     dimensions = value.type.tensor_type.shape.dim
     return tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions)
 

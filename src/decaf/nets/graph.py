@@ -18,7 +18,8 @@ _IR_VERSION = 9
 class GraphBuilder:
     """Collects nodes and parameters; every method appends one layer and returns the name of its output tensor.
 
-    Parameters are looked up in `parameters` by name, so that a missing or misshapen one is found while building.
+    Parameters are looked up in `parameters` by name, so that a missing one is found while building, and
+    a misshapen one by `finish`.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, NDArray[np.float32]], input_side: int) -> None:
@@ -86,7 +87,7 @@ class GraphBuilder:
         opset = helper.make_opsetid("", _OPSET)
         model = helper.make_model(graph, producer_name="decaf", opset_imports=[opset], ir_version=_IR_VERSION)
         helper.set_model_props(model, dict(metadata))
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(model, full_check=True)
         return model
 
     def _add(self, kind: str, name: str, inputs: list[str], **attributes: Any) -> str:

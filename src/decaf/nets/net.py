@@ -13,12 +13,21 @@ from typing import Any
 
 import onnx
 
-from decaf.errors import NetError, UnknownName
+from decaf.errors import DecafError, NetError, UnknownName
 from decaf.nets.catalogue import Layer, input_side, read_layers
+from decaf.nets.model_file import parse_model
 from decaf.nets.preprocess import Preprocess, parse_preprocess
 
 # Metadata of an ONNX file: one JSON value per key.
 _KEY = "decaf."
+_KINDS = {
+    "name": str,
+    "preprocess": Preprocess,
+    "default_layer": str,
+    "labels": list,
+    "aliases": dict,
+    "provenance": dict,
+}
 LARGEST_FILE = 2**31 - 1  # bytes; protobuf reads no more
 
 
@@ -119,20 +128,6 @@ def metadata(
     return {_KEY + key: json.dumps(value, sort_keys=True) for key, value in values.items()}
 
 
-def parse_model(data: bytes, name: str) -> onnx.ModelProto:
-    """Parse an ONNX file. Raises NetError where it is none, or where its parameters lie in other files."""
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except Exception as error:  # protobuf's own error type moves between its versions
-        raise NetError(f"{name} is not an ONNX file ({error}): export or download it again") from None
-    if not model.graph.node:
-        raise NetError(f"{name} is not an ONNX network: it holds no layers; export or download it again")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise NetError(f"{name} keeps parameters in other files: save it as one ONNX file")
-    return model
-
-
 def read_net(path: Path, preprocess: str | Preprocess | None = None) -> Net:
     """Read an ONNX classifier file.
 
@@ -171,20 +166,23 @@ def read_net(path: Path, preprocess: str | Preprocess | None = None) -> Net:
 
 def _said_by(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
     properties = {prop.key.removeprefix(_KEY): prop.value for prop in model.metadata_props if prop.key.startswith(_KEY)}
-    kinds = {"name": str, "preprocess": dict, "default_layer": str, "labels": list, "aliases": dict, "provenance": dict}
     try:
-        values = {key: json.loads(value) for key, value in properties.items() if key in kinds}
-    except ValueError:
-        raise NetError(f"{path} has unreadable decaf metadata: export or download it again") from None
-    if wrong := [key for key, value in values.items() if not isinstance(value, kinds[key])]:
-        raise NetError(f"{path} has decaf metadata of the wrong kind ({', '.join(wrong)}): export or download it again")
+        values = {key: json.loads(value) for key, value in properties.items() if key in _KINDS}
+        if "preprocess" in values:
+            values["preprocess"] = Preprocess.from_dict(values["preprocess"])
+        texts = [*values.get("labels", []), *values.get("aliases", {}).values()]
+        fits = all(isinstance(value, _KINDS[key]) for key, value in values.items())
+    except (ValueError, AttributeError, TypeError, RecursionError, DecafError) as error:
+        raise NetError(f"{path} has unreadable decaf metadata ({error}): export or download it again") from None
+    if not fits or not all(isinstance(text, str) for text in texts):
+        raise NetError(f"{path} has decaf metadata of the wrong kind: export or download it again")
     return values
 
 
 def _chosen_preprocess(said: Mapping[str, Any], given: str | Preprocess | None, side: int, path: Path) -> Preprocess:
     if isinstance(given, Preprocess):
         return given
-    base = Preprocess.from_dict(said["preprocess"]) if "preprocess" in said else None
+    base: Preprocess | None = said.get("preprocess")
     if given:
         return parse_preprocess(given, side, base)
     if base is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -46,14 +47,17 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise UnknownName(f"{name} is {getattr(self, name)!r}: use one of {', '.join(choices)}")
         if not 0 < self.crop <= self.size <= LARGEST_SIDE:
             raise NetError(
                 f"a crop of {self.crop} px from a side of {self.size} px: use 0 < crop <= size <= {LARGEST_SIDE}"
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
-            raise NetError(f"mean {self.mean} and std {self.std}: give three numbers each, std without zeros")
+        numbers = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, numbers)) or 0 in self.std:
+            raise NetError(f"mean {self.mean} and std {self.std}: give three finite numbers each, std without zeros")
+        for name in ("mean", "std"):  # whole numbers and their floats are one preparation
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
 
     def with_resize(self, resize: str) -> Preprocess:
         """The same preparation under another resize rule; `default` changes nothing."""
@@ -70,8 +74,8 @@ class Preprocess:
             raise NetError(f"preprocessing has unknown fields {sorted(unknown)}: it needs {cls.field_names()}")
         try:
             numbers = {key: int(values[key]) for key in ("size", "crop")}
-            triples = {key: tuple(float(number) for number in values[key]) for key in ("mean", "std")}
-        except (KeyError, TypeError, ValueError) as error:
+            triples = {key: tuple(map(float, _sequence(values[key]))) for key in ("mean", "std")}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise NetError(f"preprocessing {values} is incomplete ({error!r}): it needs {cls.field_names()}") from None
         return cls(**{**values, **numbers, **triples})
 
@@ -117,6 +121,12 @@ def parse_preprocess(text: str, crop: int, base: Preprocess | None = None) -> Pr
         else:
             values[key] = _triple(value) if key in ("mean", "std") else value
     return Preprocess.from_dict(values)
+
+
+def _sequence(value: Any) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is not a list")
+    return value
 
 
 def _triple(text: str) -> list[str]:

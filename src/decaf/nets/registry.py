@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +130,7 @@ def load_net(name_or_file: str | Path = DEFAULT_NET, preprocess: str | Preproces
     entry = REGISTRY.get(str(name_or_file))
     if entry is not None:
         return read_net(_written(entry), preprocess)
-    if Path(name_or_file).suffix == ".onnx" or Path(name_or_file).exists():
+    if Path(name_or_file).suffix == ".onnx" or os.path.exists(name_or_file):
         return read_net(Path(name_or_file), preprocess)
     raise UnknownName(f"no net {str(name_or_file)!r}: name an ONNX file, or one of {', '.join(REGISTRY)}")
 

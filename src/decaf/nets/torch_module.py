@@ -6,16 +6,18 @@ slashes, which torch allows in names). It serves training and comparison; engine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from decaf.errors import NetError
+from decaf.errors import NetError, UnknownName
 from decaf.nets.catalogue import image_input
 from decaf.nets.cut import needed_nodes
 
@@ -31,7 +33,8 @@ class OnnxModule(torch.nn.Module):
         layers: tensors to return; the graph's outputs by default.
 
     Raises:
-        NetError: the graph uses an operator that is not in `OPERATORS`; the message lists them.
+        NetError: the graph uses an operator that is not in `OPERATORS` (the message lists them), or is malformed.
+        UnknownName: the graph has no such layer.
 
     Example:
         >>> module = OnnxModule(load_net("efficientnet-lite0").model, ["pool"])
@@ -44,17 +47,19 @@ class OnnxModule(torch.nn.Module):
         self.layers = list(layers or [value.name for value in model.graph.output])
         self._input = image_input(model).name
         nodes = needed_nodes(model.graph, self.layers)
-        self._steps = [_Step(node) for node in nodes if node.op_type != "Constant"]
+        opset = max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=1)
+        self._steps = [_Step(node, opset) for node in nodes if node.op_type != "Constant"]
+        if missing := {step.kind for step in self._steps} - set(OPERATORS):
+            known = ", ".join(sorted(OPERATORS))
+            raise NetError(f"torch cannot run {', '.join(sorted(missing))} here: it knows {known}")
+        if unknown := set(self.layers) - {step.output for step in self._steps}:
+            raise UnknownName(f"the graph has no layer {', '.join(sorted(unknown))}: `decaf layers` lists those it has")
         self._plain: dict[str, Any] = {}
         self._stored: dict[str, str] = {}
         used = {name for step in self._steps for name in step.inputs}
         statistics = {name for step in self._steps if step.kind == "BatchNormalization" for name in step.inputs[3:]}
-        for name, value in _constants(model.graph):
-            if name in used:
-                self._store(name, value, trained=name not in statistics)
-        if missing := {step.kind for step in self._steps} - set(OPERATORS):
-            known = ", ".join(sorted(OPERATORS))
-            raise NetError(f"torch cannot run {', '.join(sorted(missing))} here: it knows {known}")
+        for name, value in _constants(model.graph, used):
+            self._store(name, value, trained=name not in statistics)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Compute the layers.
@@ -72,11 +77,14 @@ class OnnxModule(torch.nn.Module):
             values[step.output] = OPERATORS[step.kind](step.attributes, *inputs)
         return {layer: values[layer] for layer in self.layers}
 
-    def _store(self, name: str, value: np.ndarray[Any, Any], *, trained: bool) -> None:
+    def _store(self, name: str, value: NDArray[Any], *, trained: bool) -> None:
         if not np.issubdtype(value.dtype, np.floating) or not value.ndim:  # shapes and bounds are no parameters
             self._plain[name] = value.tolist()
             return
-        stored = self._stored[name] = name.replace(".", "/")
+        stored = name.replace(".", "/")
+        while hasattr(self, stored):  # another parameter, or an attribute of torch's own
+            stored += "/"
+        self._stored[name] = stored
         tensor = torch.from_numpy(value.astype(np.float32))
         if trained:
             self.register_parameter(stored, torch.nn.Parameter(tensor))
@@ -87,20 +95,38 @@ class OnnxModule(torch.nn.Module):
 class _Step:
     """One node, its attributes as plain values."""
 
-    def __init__(self, node: onnx.NodeProto) -> None:
+    def __init__(self, node: onnx.NodeProto, opset: int) -> None:
         self.kind = node.op_type
         self.inputs = list(node.input)
         self.output = node.output[0]
-        self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} | {"opset": opset}
 
 
-def _constants(graph: onnx.GraphProto) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    constants = [(tensor.name, numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer]
+def _constants(graph: onnx.GraphProto, used: Container[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+    for tensor in graph.initializer:
+        if tensor.name in used:
+            yield tensor.name, _to_array(tensor)
     for node in graph.node:
-        if node.op_type == "Constant":
-            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            constants.append((node.output[0], numpy_helper.to_array(attributes["value"]).copy()))
-    return constants
+        if node.op_type == "Constant" and node.output[0] in used:
+            value = onnx.helper.get_attribute_value(node.attribute[0])
+            is_tensor = isinstance(value, onnx.TensorProto)
+            yield node.output[0], _to_array(value) if is_tensor else _plain_array(node.attribute[0].name, value)
+
+
+def _to_array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    try:
+        return numpy_helper.to_array(tensor).copy()
+    except (ValueError, KeyError, TypeError) as error:
+        raise NetError(
+            f"parameter {tensor.name} is malformed ({error}): export or download the network again"
+        ) from None
+
+
+def _plain_array(name: str, value: Any) -> NDArray[Any]:
+    kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    if name not in kinds:
+        raise NetError(f"torch cannot take a constant of kind {name} here: it knows tensors and {', '.join(kinds)}")
+    return np.array(value, kinds[name])
 
 
 def _pads(attributes: Attributes, x: Tensor, kernel: Sequence[int]) -> list[int]:
@@ -131,21 +157,42 @@ def _conv(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) 
 
 
 def _max_pool(a: Attributes, x: Tensor) -> Tensor:
-    kernel = a["kernel_shape"]
+    kernel, strides, dilations = _window(a)
     x = _padded(x, _pads(a, x, kernel), float("-inf"))
-    return F.max_pool2d(
-        x, kernel, a.get("strides", [1, 1]), dilation=a.get("dilations", [1, 1]), ceil_mode=bool(a.get("ceil_mode", 0))
-    )
+    x = F.pad(x, _overhang(a, x), value=float("-inf"))
+    return F.max_pool2d(x, kernel, strides, dilation=dilations)
 
 
 def _average_pool(a: Attributes, x: Tensor) -> Tensor:
-    kernel, strides, ceil = a["kernel_shape"], a.get("strides", [1, 1]), bool(a.get("ceil_mode", 0))
+    """The mean over the part of each window that counts: the picture, and its padding where the graph says so."""
+    kernel, strides, dilations = _window(a)
+    if any(dilation != 1 for dilation in dilations):
+        raise NetError("torch cannot run AveragePool with dilations here: leave that layer out")
     pads = _pads(a, x, kernel)
-    summed = F.avg_pool2d(_padded(x, pads), kernel, strides, ceil_mode=ceil)
-    if a.get("count_include_pad", 0) or not any(pads):
-        return summed
-    counted = F.avg_pool2d(_padded(torch.ones_like(x[:1, :1]), pads), kernel, strides, ceil_mode=ceil)
-    return summed / counted
+    padded, counted = _padded(x, pads), torch.ones_like(x[:1, :1])
+    counted = _padded(counted, pads, 1.0 if a.get("count_include_pad", 0) else 0.0)
+    overhang = _overhang(a, padded)
+    summed, parts = (F.avg_pool2d(F.pad(tensor, overhang), kernel, strides) for tensor in (padded, counted))
+    return summed / parts
+
+
+def _window(a: Attributes) -> tuple[list[int], list[int], list[int]]:
+    return a["kernel_shape"], a.get("strides", [1, 1]), a.get("dilations", [1, 1])
+
+
+def _overhang(a: Attributes, padded: Tensor) -> list[int]:
+    """How far windows reach beyond the padded picture on the right and below, where `ceil_mode` keeps them."""
+    if not a.get("ceil_mode", 0):
+        return [0, 0, 0, 0]
+    beyond = []
+    ends = a.get("pads", [0, 0, 0, 0])[2:]
+    for side, end, k, s, d in zip(padded.shape[2:], ends, *_window(a), strict=True):
+        reach = (k - 1) * d + 1
+        count = -(-(side - reach) // s) + 1
+        if (count - 1) * s >= side - end:  # such a window would start in the padding
+            count -= 1
+        beyond.append(max((count - 1) * s + reach - side, 0))
+    return [0, beyond[1], 0, beyond[0]]
 
 
 def _gemm(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -169,29 +216,40 @@ def _local_response_norm(a: Attributes, x: Tensor) -> Tensor:
 
 
 def _clip(a: Attributes, x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
-    low = a["min"] if low is None and "min" in a else low
-    high = a["max"] if high is None and "max" in a else high
-    return torch.clamp(x, low, high)
+    low, high = a.get("min", low), a.get("max", high)
+    return x if low is None and high is None else torch.clamp(x, low, high)
+
+
+def _flatten(a: Attributes, x: Tensor) -> Tensor:
+    """To a matrix: the axes before `axis`, and the rest."""
+    axis = a.get("axis", 1)
+    rows = math.prod(x.shape[: axis if axis >= 0 else x.dim() + axis])
+    return x.reshape(rows, -1)
 
 
 def _reshape(a: Attributes, x: Tensor, shape: list[int]) -> Tensor:
     sides = [x.shape[i] if side == 0 and not a.get("allowzero") else side for i, side in enumerate(shape)]
-    if sides[0] == 1 and -1 not in sides:  # written for one picture: serve a batch as well
-        sides[0] = -1
+    if sides[0] == 1:  # written for one picture: serve a batch as well
+        sides[0] = x.shape[0]
     return x.reshape(sides)
 
 
 def _reduce_mean(a: Attributes, x: Tensor, axes: list[int] | None = None) -> Tensor:
-    mean: Tensor = x.mean(dim=axes or a["axes"], keepdim=bool(a.get("keepdims", 1)))
+    chosen = axes or a.get("axes") or list(range(x.dim()))
+    mean: Tensor = x.mean(dim=chosen, keepdim=bool(a.get("keepdims", 1)))
     return mean
 
 
 def _softmax(a: Attributes, x: Tensor) -> Tensor:
-    return F.softmax(x, dim=a.get("axis", -1 if x.dim() == 2 else 1))
+    if a["opset"] >= 13:
+        return F.softmax(x, dim=a.get("axis", -1))
+    return F.softmax(_flatten({"axis": a.get("axis", 1)}, x), dim=1).reshape(x.shape)
 
 
 def _unsqueeze(a: Attributes, x: Tensor, axes: list[int] | None = None) -> Tensor:
-    for axis in sorted(axes or a["axes"]):
+    chosen = axes or a["axes"]
+    rank = x.dim() + len(chosen)
+    for axis in sorted(axis % rank for axis in chosen):
         x = x.unsqueeze(axis)
     return x
 
@@ -205,7 +263,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Conv": _conv,
     "Div": lambda a, x, y: x / y,
     "Dropout": lambda a, x, *_: x,
-    "Flatten": lambda a, x: x.flatten(a.get("axis", 1)),
+    "Flatten": _flatten,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda a, x: x.mean(dim=(2, 3), keepdim=True),
     "Identity": lambda a, x: x,
@@ -220,6 +278,6 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Softmax": _softmax,
     "Sub": lambda a, x, y: x - y,
     "Sum": lambda a, *xs: sum(xs[1:], xs[0]),
-    "Transpose": lambda a, x: x.permute(*a["perm"]),
+    "Transpose": lambda a, x: x.permute(*a.get("perm", range(x.dim())[::-1])),
     "Unsqueeze": _unsqueeze,
 }

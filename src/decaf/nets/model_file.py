@@ -1,0 +1,58 @@
+"""Parse an ONNX file that nobody vouches for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import onnx
+
+from decaf.errors import NetError
+
+
+def parse_model(data: bytes, name: str) -> onnx.ModelProto:
+    """Parse an ONNX file.
+
+    Args:
+        data: the whole file.
+        name: what messages call it.
+
+    Raises:
+        NetError: not an ONNX file, not a valid graph, or its parameters lie in other files, which are never opened.
+    """
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's own error type moves between its versions
+        raise NetError(f"{name} is not an ONNX file ({error}): export or download it again") from None
+    if not model.graph.node or not model.graph.output:
+        raise NetError(f"{name} is not an ONNX network: it holds no layers; export or download it again")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
+        raise NetError(f"{name} keeps parameters in other files: save it as one ONNX file")
+    try:
+        onnx.checker.check_model(data)
+    except Exception as error:  # ValidationError, and others for what it cannot even read
+        why = str(error).split("\n")[0]
+        raise NetError(f"{name} is not a valid ONNX network ({why}): export or download it again") from None
+    return model
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor in the file, in graphs inside of nodes as well."""
+    graphs = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            nodes.extend(graph.node)
+            yield from graph.initializer
+            yield from _dense(graph.sparse_initializer)
+            continue
+        for attribute in nodes.pop().attribute:
+            graphs.extend([attribute.g, *attribute.graphs])
+            yield from [attribute.t, *attribute.tensors]
+            yield from _dense([attribute.sparse_tensor, *attribute.sparse_tensors])
+
+
+def _dense(sparse: object) -> Iterator[onnx.TensorProto]:
+    return chain.from_iterable((tensor.values, tensor.indices) for tensor in sparse)  # type: ignore[attr-defined]
