@@ -159,7 +159,6 @@ LIGHT = [
     "bvlc_alexnet",
     "densenet121",
     "inception_v1",
-    "inception_v2",
     "resnet50",
     "squeezenet",
     "vgg19",

@@ -105,7 +105,7 @@ def test_current_folder_has_its_own_name_as_label(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".JPG", ".Png"])
 def test_pictures_of_a_folder_are_known_by_their_suffix(tmp_path: Path, suffix: str) -> None:
-    touch(tmp_path / f"1{suffix}", tmp_path / "notes.txt", tmp_path / "1.jpg.bak", tmp_path / "jpg", tmp_path / "2.gif")
+    touch(tmp_path / f"1{suffix}", tmp_path / "notes.txt", tmp_path / "1.jpg.bak", tmp_path / "jpg", tmp_path / "2.ppm")
     assert below(tmp_path, find_images(tmp_path)) == [f"1{suffix}"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from decaf.errors import ImageError
 
@@ -22,7 +22,8 @@ Pixels = NDArray[np.uint8]
 
 LARGEST_FILE = 256 * 2**20  # bytes
 LARGEST_PICTURE = 89_478_485  # pixels; where Pillow starts to warn of decompression bombs
-_FORMATS = ("JPEG", "PNG")
+# The only decoders that are ever opened. AVIF came to Pillow late.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
 _ORIENTATION = 0x0112
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -43,7 +44,7 @@ def read_file(path: str) -> bytes:
 
 
 def decode(data: bytes) -> Pixels:
-    """Decode a JPEG or PNG picture at full size.
+    """Decode a picture at full size; of several frames, the first. The format is told by the content.
 
     JPEG goes through libjpeg-turbo (simplejpeg), which gives Pillow's pixels bit for bit; what it does not take
     without a complaint goes to Pillow. Grey becomes three equal channels, transparency is dropped, 16-bit values keep
@@ -103,10 +104,13 @@ def _decode_with_pillow(data: bytes) -> Pixels:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             _check_size(*image.size)
             image.verify()  # the checksum of every chunk, which decoding does not look at
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(*image.size)
+        image.load()  # first: Pillow turns TIFF upright by itself, and says so only then
         orientation = _orientation(image)
-        if image.mode.startswith("I"):
+        if image.mode in ("I", "F"):
+            raise ImageError("32-bit grey values have no agreed range: convert it to 8 or 16 bits")
+        if image.mode.startswith("I;16"):
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             return _upright(np.stack([grey] * 3, axis=-1), orientation)
         image.info.pop("transparency", None)  # dropped anyway; Pillow would warn of some kinds
@@ -134,5 +138,5 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 def _reason(error: Any) -> str:
     text = str(error).split("\n")[0]
     if "cannot identify image file" in text:
-        return f"not a picture in a format that is read ({', '.join(_FORMATS)})"
+        return f"not a picture in a format that is read ({', '.join(FORMATS)})"
     return text or type(error).__name__

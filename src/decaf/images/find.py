@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from decaf.errors import ImageError
 
 # What counts as a picture inside a folder. Files named one by one, or in a list, are taken whatever their name.
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif"),
+)
 
 StrPath = str | os.PathLike[str]
 
