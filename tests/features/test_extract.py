@@ -47,6 +47,33 @@ def test_several_layers_in_one_pass_equal_one_at_a_time(pictures: Path, lite0: N
         np.testing.assert_array_equal(both.X(layer), decaf.extract(pictures, lite0, layer).X())
 
 
+@pytest.mark.parametrize(("pool", "numpy"), [("avg", np.mean), ("max", np.max)])
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_pooling_replaces_positions_by_their_mean_or_maximum(
+    pictures: Path, lite0: Net, engine: str, pool: Any, numpy: Any
+) -> None:
+    layers = ["block7", "pool"]
+    whole = decaf.extract(pictures, lite0, layers, engine=engine).valid
+    short = decaf.extract(pictures, lite0, layers, engine=engine, pool=pool).valid
+    channels = whole.shape("block7")[0]
+    assert short.shape("block7") == (channels,) and short.shape("pool") == (1280,)
+    expected = numpy(whole.X("block7").reshape(len(whole), channels, -1), axis=2)
+    np.testing.assert_allclose(short.X("block7"), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(short.X("pool"), whole.X("pool"), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_that_would_fill_the_disk_need_pooling_or_an_explicit_yes(
+    pictures: Path, lite0: Net, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LARGEST_FLAT", 4 * 7 * 80 * 14 * 14 - 1)
+    with pytest.raises(FeatureSetError, match=r"block7 of 7 pictures would take .* GB: pass --pool avg .* or --flat"):
+        decaf.extract(pictures, lite0, "block7", out)
+    assert not out.joinpath("decaf.json").exists()
+    assert len(decaf.extract(pictures, lite0, "block7", flat=True)) == 7
+    assert len(decaf.extract(pictures, lite0, "block7", pool="max")) == 7
+    assert len(decaf.extract(pictures, lite0, ["pool", "prob"])) == 7
+
+
 def test_a_layer_named_by_alias_is_stored_under_its_own_name(pictures: Path, lite0: Net) -> None:
     assert decaf.extract(pictures, lite0, ["block1.project", "block1"]).layers == ("block1",)
 
@@ -102,6 +129,7 @@ def test_killed_half_way_and_rerun_gives_the_bytes_of_an_unbroken_run(tmp_path: 
     [
         ({"layers": "fc"}, "layers pool, this run has fc"),
         ({"layers": ["pool", "fc"]}, "layers pool, this run has pool, fc"),
+        ({"pool": "avg"}, "pool none, this run has avg"),
         ({"resize": "warp"}, "preprocess.resize short-side, this run has warp"),
         ({"preprocess": "mean=0"}, "preprocess.mean 127.0, 127.0, 127.0, this run has 0.0"),
         ({"shard_size": 5}, "shard_size 1000, this run has 5"),

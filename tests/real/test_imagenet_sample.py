@@ -9,7 +9,8 @@ import pytest
 
 import decaf
 
-WNIDS = [line.split("\t")[0] for line in Path(decaf.__file__).with_name("nets").joinpath("ilsvrc2012.tsv").open()]
+TABLE = Path(decaf.__file__).with_name("nets") / "ilsvrc2012.tsv"
+WNIDS = [line.split("\t")[0] for line in TABLE.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")

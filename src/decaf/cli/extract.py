@@ -17,6 +17,14 @@ from decaf.cli.common import json_option, preprocess_option, print_json, progres
 @click.option("--net", metavar="NAME|FILE.onnx", default="efficientnet-lite0", show_default=True, help="The network.")
 @click.option("--layer", "layers", metavar="L", multiple=True, help="A layer; repeat for several in one pass.")
 @click.option(
+    "--pool",
+    type=click.Choice(["none", "avg", "max"]),
+    default="none",
+    show_default=True,
+    help="For layers with positions: their mean or maximum; none stores every position.",
+)
+@click.option("--flat", is_flag=True, help="Store every position even where that takes more than 4 GB.")
+@click.option(
     "--precision",
     type=click.Choice(["f32", "bf16"]),
     default="f32",

@@ -6,13 +6,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import NetError, UnknownName
 from decaf.nets.catalogue import Layer, image_input
+from decaf.nets.cut import Pool
 from decaf.nets.net import Net
 
 Pictures = Sequence[NDArray[np.uint8]]
@@ -78,6 +79,7 @@ def make_engine(
     engine: str = "openvino",
     threads: int = 0,
     device: str = "cpu",
+    pool: Pool = "none",
 ) -> Engine:
     """Compile a network up to the layers asked for.
 
@@ -88,25 +90,31 @@ def make_engine(
         engine: `openvino`, or `onnxruntime` (an extra).
         threads: pictures worked on at the same time; 0: one per processor core this process may use.
         device: `cpu`, or `cuda` with ONNX Runtime's GPU build, which we could not test.
+        pool: `none`; `avg` or `max` for the mean or maximum over the positions of layers that have them.
 
     Raises:
         UnknownName: no such engine, precision or layer.
         NetError: the engine cannot run this network.
     """
-    for value, known in ((engine, ENGINES), (precision, PRECISIONS), (device, DEVICES)):
+    for value, known in (
+        (engine, ENGINES),
+        (precision, PRECISIONS),
+        (device, DEVICES),
+        (pool, get_args(Pool)),
+    ):
         if value not in known:
-            raise UnknownName(f"no engine, precision or device {value!r}: use one of {', '.join(known)}")
+            raise UnknownName(f"no engine, precision, device or pooling {value!r}: use one of {', '.join(known)}")
     chosen = [net.layer(name) for name in layers]
     threads = threads or available_cores()
     if engine == "onnxruntime":
         from decaf.engines.onnxruntime import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(net, chosen, precision, threads, device)
+        return OnnxRuntimeEngine(net, chosen, precision, threads, pool, device)
     if device != "cpu":
         raise UnknownName(f"OpenVINO runs on the CPU here: use --engine onnxruntime for {device}")
     from decaf.engines.openvino import OpenVinoEngine
 
-    return OpenVinoEngine(net, chosen, precision, threads)
+    return OpenVinoEngine(net, chosen, precision, threads, pool)
 
 
 def available_cores() -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from decaf.engines.base import Pictures, Runtime, batch_size, check_rows
 from decaf.errors import NetError, UnknownName
 from decaf.nets.catalogue import Layer
-from decaf.nets.cut import PIXELS, cut
+from decaf.nets.cut import PIXELS, Pool, cut, pooled
 from decaf.nets.net import Net
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -22,7 +22,9 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxRuntimeEngine:
     """One session that several threads call, each computing on its own core. Runs f32."""
 
-    def __init__(self, net: Net, layers: Sequence[Layer], precision: str, threads: int, device: str) -> None:
+    def __init__(
+        self, net: Net, layers: Sequence[Layer], precision: str, threads: int, pool: Pool, device: str
+    ) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -36,13 +38,13 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        graph = cut(net.model, [layer.name for layer in layers], net.preprocess, batch).SerializeToString()
+        graph = cut(net.model, layers, net.preprocess, batch, pool).SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         except Exception as error:  # its exceptions have no base class of their own
             raise NetError(f"ONNX Runtime cannot run {net.name} ({error}): export it with other operators") from error
         note = "ONNX Runtime computes in f32 here" if precision != "f32" else ""
-        self._layers = layers
+        self._layers = layers = [pooled(layer, pool) for layer in layers]
         self._shape = (batch, net.input_side, net.input_side, 3)
         self._free = BoundedSemaphore(threads)
         self.sizes = tuple(layer.size for layer in layers)

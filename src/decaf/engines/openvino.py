@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from decaf.engines.base import Pictures, Runtime, batch_size, check_rows
 from decaf.errors import NetError
 from decaf.nets.catalogue import Layer
-from decaf.nets.cut import cut
+from decaf.nets.cut import Pool, cut, pooled
 from decaf.nets.net import Net
 
 _INSTRUCTION_SETS = ("avx512_amx", "avx512", "avx2", "avx", "sse41", "sve", "asimd", "acl", "neon")
@@ -40,7 +40,7 @@ class OpenVinoEngine:
     batch changes nothing.
     """
 
-    def __init__(self, net: Net, layers: Sequence[Layer], precision: str, threads: int) -> None:
+    def __init__(self, net: Net, layers: Sequence[Layer], precision: str, threads: int, pool: Pool) -> None:
         ov = _quiet_openvino()
         core = ov.Core()
         note = ""
@@ -48,7 +48,7 @@ class OpenVinoEngine:
             precision, note = "f32", "this processor has no bf16 instructions: f32 runs instead"
         batch = batch_size(net)
         try:
-            graph = cut(net.model, [layer.name for layer in layers], net.preprocess, batch)
+            graph = cut(net.model, layers, net.preprocess, batch, pool)
             options = {
                 "INFERENCE_PRECISION_HINT": precision,
                 "NUM_STREAMS": threads,
@@ -58,6 +58,7 @@ class OpenVinoEngine:
         except RuntimeError as error:
             why = _first_line(error)
             raise NetError(f"OpenVINO cannot run {net.name} ({why}): export it with other operators") from error
+        layers = [pooled(layer, pool) for layer in layers]
         for layer, output in zip(layers, compiled.outputs, strict=True):
             check_rows(layer, output.partial_shape.get_max_shape(), batch)
         # All made here, by one thread: two threads that make requests at a time have been seen to wait for ever, one

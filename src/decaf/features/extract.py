@@ -25,6 +25,7 @@ from decaf.images.decode import Pixels
 from decaf.images.find import Listing, StrPath, find_images
 from decaf.images.prepare import load
 from decaf.nets.catalogue import Layer
+from decaf.nets.cut import Pool, pooled
 from decaf.nets.net import Net
 from decaf.nets.preprocess import Preprocess
 from decaf.nets.registry import DEFAULT_NET, load_net
@@ -32,6 +33,7 @@ from decaf.nets.registry import DEFAULT_NET, load_net
 ROWS_PER_SHARD = 1000
 _BYTES_PER_SHARD = 2**26  # layers too large for so many rows get fewer
 
+_LARGEST_FLAT = 4 * 10**9  # bytes of a feature set; beyond it, positions are stored on request only
 _ELSEWHERE = "write to another folder"
 
 OnError = Literal["record", "stop"]
@@ -50,6 +52,8 @@ class Options:
     engine: str = "openvino"
     device: str = "cpu"
     allow_mixed: bool = False
+    pool: Pool = "none"
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def extract(
     engine: str = "openvino",
     device: str = "cpu",
     allow_mixed: bool = False,
+    pool: Pool = "none",
+    flat: bool = False,
     progress: Progress | None = None,
 ) -> FeatureSet:
     """Extract deep features of pictures.
@@ -122,6 +128,8 @@ def extract(
         engine: `openvino`, or `onnxruntime` (an extra).
         device: `cpu`, or `cuda` with ONNX Runtime's GPU build, which we could not test.
         allow_mixed: continue a folder that was begun with another engine version, instruction set or library.
+        pool: `avg` or `max` over the positions of layers that have them; `none` stores them flattened.
+        flat: store layers with positions flattened even where that takes more than 4 GB.
         progress: called as `progress(rows, broken)` with the rows done since the last call.
 
     Returns:
@@ -141,7 +149,9 @@ def extract(
         (9144, 1280)
     """
     out = _temporary_folder() if out is None else Path(out)
-    options = Options(precision, resize, preprocess, jobs, shard_size, on_error, engine, device, allow_mixed)
+    options = Options(
+        precision, resize, preprocess, jobs, shard_size, on_error, engine, device, allow_mixed, pool, flat
+    )
     with writing(out):
         run(plan(source, net, layers, out, options), progress)
     return FeatureSet.open(out)
@@ -168,9 +178,17 @@ def plan(
     names = [layers] if isinstance(layers, str) else list(layers or [loaded.default_layer])
     chosen = list(dict.fromkeys(loaded.layer(name) for name in names))
     compiled = make_engine(
-        loaded, [layer.name for layer in chosen], options.precision, options.engine, options.jobs, options.device
+        loaded,
+        [layer.name for layer in chosen],
+        options.precision,
+        options.engine,
+        options.jobs,
+        options.device,
+        options.pool,
     )
-    meta = _describe(source, listing, loaded, chosen, compiled, options.shard_size)
+    chosen = [pooled(layer, options.pool) for layer in chosen]
+    _refuse_too_large(listing, chosen, options)
+    meta = _describe(source, listing, loaded, chosen, compiled, options)
     if (out / ABOUT).exists():
         meta = _continued(out, meta, options)
     elif leftovers := [path.name for path in out.iterdir() if not path.name.startswith(".")]:
@@ -178,6 +196,16 @@ def plan(
     job = Job(listing, loaded, chosen, compiled, options, out, meta, ())
     shards = range(-(-len(listing) // int(meta["shard_size"])))
     return replace(job, todo=[shard for shard in shards if not _is_done(job, shard)])
+
+
+def _refuse_too_large(listing: Listing, layers: Sequence[Layer], options: Options) -> None:
+    size = 4 * len(listing) * sum(layer.size for layer in layers)
+    with_positions = [layer.name for layer in layers if len(layer.shape or ()) == 3]
+    if size > _LARGEST_FLAT and with_positions and not options.flat:
+        raise FeatureSetError(
+            f"{', '.join(with_positions)} of {len(listing)} pictures would take {size / 1e9:.1f} GB: "
+            "pass --pool avg or --pool max, or --flat to store every position"
+        )
 
 
 def run(job: Job, progress: Progress | None = None) -> None:
@@ -237,7 +265,7 @@ def _describe(
     net: Net,
     layers: Sequence[Layer],
     engine: Engine,
-    shard_size: int,
+    options: Options,
 ) -> dict[str, Any]:
     given = [source] if isinstance(source, str | os.PathLike) else source
     return {
@@ -250,8 +278,8 @@ def _describe(
             "count": len(listing),
             "digest": listing.digest(),
         },
-        "settings": describe_settings(net, layers, engine.runtime),
-        "shard_size": shard_size or _default_shard_size(layers),
+        "settings": describe_settings(net, layers, engine.runtime, options.pool),
+        "shard_size": options.shard_size or _default_shard_size(layers),
         "environments": [describe_environment(engine.runtime)],
         "runtime": engine.runtime.to_dict(),
         "provenance": dict(net.provenance or {}),

@@ -3,33 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from decaf.nets.catalogue import image_input
+from decaf.nets.catalogue import Layer, image_input
 from decaf.nets.preprocess import Preprocess
 
 PIXELS = "decaf.pixels"
 
 
-def cut(model: onnx.ModelProto, layers: Sequence[str], preprocess: Preprocess, batch: int) -> onnx.ModelProto:
+Pool = Literal["none", "avg", "max"]
+_POOLING = {"avg": "GlobalAveragePool", "max": "GlobalMaxPool"}
+
+
+def pooled(layer: Layer, pool: Pool) -> Layer:
+    """The layer as it comes out of a graph cut with this pooling: without positions, unless `pool` is none."""
+    if pool == "none" or layer.shape is None or len(layer.shape) != 3:
+        return layer
+    return replace(layer, shape=layer.shape[:1])
+
+
+def cut(
+    model: onnx.ModelProto, layers: Sequence[Layer], preprocess: Preprocess, batch: int, pool: Pool = "none"
+) -> onnx.ModelProto:
     """A graph from prepared pictures to layers.
 
     Args:
         model: the whole network.
-        layers: names of tensors; the outputs, in this order.
+        layers: the outputs, in this order.
         preprocess: channel order, mean and scale, which become part of the graph.
         batch: pictures per call, fixed.
+        pool: `avg` or `max` replaces the positions of a layer (c, h, w) by their mean or maximum: (c,).
 
     Returns:
         A model with one input `PIXELS` (batch, side, side, 3) uint8, RGB. It shares nothing with `model`.
     """
     side, start = preprocess.crop, image_input(model).name
-    nodes = needed_nodes(model.graph, layers)
+    nodes = needed_nodes(model.graph, [layer.name for layer in layers])
+    outputs = [layer.name for layer in layers]
+    for index, layer in enumerate(layers):
+        if pooled(layer, pool) != layer:
+            outputs[index] = f"decaf.{pool}.{layer.name}"
+            nodes.append(helper.make_node(_POOLING[pool], [layer.name], [outputs[index]]))
     used = {name for node in nodes for name in node.input}
     first, constants = _scaling(preprocess, start)
     parameters = [tensor for tensor in model.graph.initializer if tensor.name in used]
@@ -37,7 +57,7 @@ def cut(model: onnx.ModelProto, layers: Sequence[str], preprocess: Preprocess, b
         [*first, *nodes],
         model.graph.name,
         [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [batch, side, side, 3])],
-        [helper.make_tensor_value_info(layer, TensorProto.FLOAT, None) for layer in layers],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [*parameters, *constants],
     )
     return helper.make_model(
