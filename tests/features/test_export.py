@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.io import loadmat
 
 import decaf
 from decaf.errors import FeatureSetError, UnknownName
@@ -52,6 +53,40 @@ def test_parquet_is_one_file_of_the_same_rows(features: decaf.FeatureSet, tmp_pa
     assert frame["pool"].isna().tolist() == [error is not None for error in features.errors]
     intact = frame["error"].isna().to_numpy()
     np.testing.assert_array_equal(np.stack(frame["pool"][intact]), features.valid.X("pool"))
+
+
+def test_h5_holds_what_npz_holds(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    decaf.export(features, tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert set(file) == {"paths", "labels", "errors", "pool", "prob"}
+        assert file["paths"].asstr()[:].tolist() == features.paths.tolist()
+        assert tuple(file["pool"].attrs["shape"]) == (1280,)
+        np.testing.assert_array_equal(file["prob"][:], features.X("prob"))
+
+
+def test_mat_holds_what_npz_holds(features: decaf.FeatureSet, tmp_path: Path) -> None:
+    decaf.export(features, tmp_path / "x.mat")
+    file = loadmat(tmp_path / "x.mat", simplify_cells=True)
+    assert file["paths"].tolist() == features.paths.tolist()
+    assert [len(error) > 0 for error in file["errors"]] == features.broken.tolist()
+    np.testing.assert_array_equal(file["pool"], features.X("pool"))
+
+
+def test_mat_refuses_what_it_cannot_hold(
+    features: decaf.FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LARGEST_IN_MAT", 4 * 7 * 1280)
+    with pytest.raises(FeatureSetError, match=r"layer 'pool' has 4 GB or more.*export \.h5"):
+        decaf.export(features, tmp_path / "x.mat")
+    assert not list(tmp_path.glob("*.mat*"))
+    decaf.export(features, tmp_path / "x.mat", "prob")
+
+
+def test_layers_with_dots_have_names_in_matlab(pictures: Path, lite0: Net, tmp_path: Path) -> None:
+    features = decaf.extract(pictures, lite0, "block9.depthwise", pool="avg")
+    decaf.export(features, tmp_path / "x.mat")
+    np.testing.assert_array_equal(loadmat(tmp_path / "x.mat")["block9_depthwise"], features.X())
 
 
 def test_a_slice_can_be_exported(features: decaf.FeatureSet, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from decaf.cli.common import json_option, print_json
 @click.option("--layer", metavar="L", help="One layer; all of them by default (.npy holds one).")
 @json_option
 def export(folder: str, out: str, layer: str | None, as_json: bool) -> None:
-    """Write the features in DIR to one file OUT, whose suffix names the format: .npy .npz .csv .parquet
+    """Write the features in DIR to one file OUT, whose suffix names the format: .npy .npz .csv .parquet .h5
+    .mat
 
     \b
     decaf export features features.npz

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,15 +15,18 @@ from decaf.features.feature_set import FeatureSet
 from decaf.files import atomic_path
 
 _ROWS_AT_ONCE = 4096
+_LARGEST_IN_MAT = 2**32  # bytes of one variable
 
 
 def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> None:
-    """Write features to one file; its suffix names the format. Memory stays flat except for `npz`.
+    """Write features to one file; its suffix names the format. Memory stays flat except for `npz` and `mat`.
 
     - `.npy`: one layer, (n, size) float32, NaN rows where a picture was broken.
     - `.npz`: each layer as in `.npy`, and `paths`, `labels`, `errors` as text arrays (empty where there is none).
     - `.csv`: columns `path`, `label`, `error`, then `layer_0`, `layer_1`, ...; empty cells where a picture was broken.
     - `.parquet`: the shards as one file: `path`, `label`, `error` and a column of vectors per layer.
+    - `.h5`: as `.npz`; a layer's attribute `shape` tells its shape per picture. Needs h5py, an extra.
+    - `.mat` (MATLAB 5): as `.npz`, texts as cell arrays, dots in names as underscores; up to 4 GB a layer.
 
     Args:
         features: what to write, possibly a slice of a set.
@@ -29,8 +34,8 @@ def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> N
         layer: one layer; all of them where none is named (`.npy` needs one).
 
     Raises:
-        UnknownName: no such format or layer.
-        FeatureSetError: the file cannot be written.
+        UnknownName: no such format or layer, or the format has no name for a layer.
+        FeatureSetError: the file cannot be written, or cannot hold so much.
     """
     out = Path(out)
     write = FORMATS.get(out.suffix.lower())
@@ -42,7 +47,7 @@ def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> N
     for name in layers:
         features.shape(name)  # a misspelt layer is found before anything is written
     try:
-        with atomic_path(out) as temporary, temporary.open("wb") as file:
+        with atomic_path(out) as temporary, temporary.open("w+b") as file:
             write(features, layers, file)
     except OSError as error:
         raise FeatureSetError(f"cannot write {out} ({error.strerror or error}): make room or name another") from error
@@ -53,7 +58,7 @@ def _parts(features: FeatureSet) -> Iterator[FeatureSet]:
 
 
 def _write_npy(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
-    shape = (len(features), int(np.prod(features.shape(layers[0]))))
+    shape = (len(features), math.prod(features.shape(layers[0])))
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     for part in _parts(features):
@@ -61,11 +66,47 @@ def _write_npy(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> N
 
 
 def _write_npz(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
-    texts = {"paths": features.paths, "labels": features.labels, "errors": features.errors}
-    arrays: dict[str, Any] = {
-        name: np.array([text or "" for text in column], dtype=str) for name, column in texts.items()
-    }
+    arrays: dict[str, Any] = {name: np.array(texts, dtype=str) for name, texts in _plain_texts(features).items()}
     np.savez(file, **arrays | {layer: features.X(layer) for layer in layers})
+
+
+def _plain_texts(features: FeatureSet) -> dict[str, list[str]]:
+    """Paths, labels and errors, empty where there is none."""
+    columns = {"paths": features.paths, "labels": features.labels, "errors": features.errors}
+    return {name: [text or "" for text in column] for name, column in columns.items()}
+
+
+def _write_mat(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
+    from scipy.io import savemat
+
+    names = {layer: re.sub(r"\W", "_", layer) for layer in layers}
+    if bad := [layer for layer, name in names.items() if not name[0].isalpha() or list(names.values()).count(name) > 1]:
+        raise UnknownName(f"MATLAB has no variable for layer {bad[0]!r}: export .h5")
+    if large := [layer for layer in layers if 4 * len(features) * math.prod(features.shape(layer)) >= _LARGEST_IN_MAT]:
+        raise FeatureSetError(f"layer {large[0]!r} has 4 GB or more, which a .mat file cannot hold: export .h5")
+    cells = {name: np.array(texts, dtype=object) for name, texts in _plain_texts(features).items()}
+    savemat(
+        file,
+        cells | {name: features.X(layer) for layer, name in names.items()},
+        oned_as="column",
+        long_field_names=True,
+    )
+
+
+def _write_h5(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
+    try:
+        import h5py
+    except ImportError:
+        raise FeatureSetError('h5py is not installed: pip install "decaf-vision[h5]"') from None
+    with h5py.File(file, "w") as h5:
+        for name, texts in _plain_texts(features).items():
+            h5.create_dataset(name, data=texts, dtype=h5py.string_dtype())
+        for layer in layers:
+            shape = (len(features), math.prod(features.shape(layer)))
+            vectors = h5.create_dataset(layer, shape, np.float32)
+            vectors.attrs["shape"] = features.shape(layer)
+            for start, part in zip(range(0, len(features), _ROWS_AT_ONCE), _parts(features), strict=True):
+                vectors[start : start + len(part)] = part.X(layer)
 
 
 def _write_csv(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
@@ -114,4 +155,6 @@ FORMATS: dict[str, Callable[[FeatureSet, Sequence[str], BinaryIO], None]] = {
     ".npz": _write_npz,
     ".csv": _write_csv,
     ".parquet": _write_parquet,
+    ".h5": _write_h5,
+    ".mat": _write_mat,
 }
