@@ -15,8 +15,10 @@ from decaf.engines import Engine
 from decaf.errors import ImageError
 from decaf.images.decode import Pixels
 
-# Batches in flight per thread: enough to work on while a finished block is written to disk.
+# Batches in flight per thread: enough to work on while a finished block is written to disk, but no more than memory
+# should hold of large layers.
 _AHEAD = 16
+_BYTES_AHEAD = 2**28
 
 Features = tuple[NDArray[np.float32], ...]
 Progress = Callable[[int, int], None]
@@ -61,6 +63,8 @@ def compute(
         return _run_batch(rows, load, engine)
 
     size = engine.runtime.batch
+    fitting = _BYTES_AHEAD // (4 * size * sum(engine.sizes))
+    ahead = max(2 * engine.runtime.threads, min(_AHEAD * engine.runtime.threads, fitting))
     with ThreadPoolExecutor(2 * engine.runtime.threads, thread_name_prefix="decaf") as pool:
         # Both read the same blocks; `batches` runs ahead of the block being put together.
         waiting: deque[range] = deque()
@@ -73,7 +77,7 @@ def compute(
         futures: deque[Future[Block]] = deque()
         todo = batches()
         try:
-            futures.extend(pool.submit(work, rows) for rows in islice(todo, _AHEAD * engine.runtime.threads))
+            futures.extend(pool.submit(work, rows) for rows in islice(todo, ahead))
             parts: list[Block] = []
             while futures:
                 part = futures.popleft().result()
