@@ -396,9 +396,9 @@ def test_f32_depends_on_other_layers_only_where_they_split_what_runs_as_one(lite
     computed = engine_of(lite0, "f32", asked).run(pictures(2))
     assert len(computed) == len(asked)
     assert difference(computed[0], alone[0]) < 1e-5 and difference(computed[-1], alone[1]) < 1e-5
-    same = bits([computed[0], computed[-1]]) == bits(alone)
-    # Asked for by itself, a convolution no longer runs together with its normalisation.
-    assert same == (company not in ("a bare convolution", "every layer"))
+    # Asked for by itself, a convolution no longer runs together with its normalisation: last bits may change.
+    if company not in ("a bare convolution", "every layer"):
+        assert bits([computed[0], computed[-1]]) == bits(alone)
 
 
 def test_results_are_arrays_of_their_own(lite0: Net) -> None:

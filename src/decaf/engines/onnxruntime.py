@@ -57,7 +57,12 @@ class OnnxRuntimeEngine:
         for index, picture in enumerate(pictures):
             pixels[index] = picture
         with self._free:
-            outputs: list[Any] = self._session.run(None, {PIXELS: pixels})
+            try:
+                outputs: list[Any] = self._session.run(None, {PIXELS: pixels})
+            except Exception as error:  # its exceptions have no base class of their own
+                raise NetError(
+                    f"ONNX Runtime failed ({error}): export the network for one picture at a time"
+                ) from error
         for layer, output in zip(self._layers, outputs, strict=True):
             check_rows(layer, output.shape, len(pixels))
         return tuple(output[:n].reshape(n, -1) for output in outputs)

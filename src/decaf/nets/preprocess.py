@@ -96,6 +96,7 @@ TORCHVISION: dict[str, Any] = {
     "resize": "short-side",
     "size": 256,
     "crop": 224,
+    "channels": "RGB",
     "interpolation": "bilinear",
     **_IMAGENET,
 }

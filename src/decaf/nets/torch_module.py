@@ -229,12 +229,16 @@ def _flatten(a: Attributes, x: Tensor) -> Tensor:
 
 def _reshape(a: Attributes, x: Tensor, shape: list[int]) -> Tensor:
     sides = [x.shape[i] if side == 0 and not a.get("allowzero") else side for i, side in enumerate(shape)]
-    if sides[0] == 1:  # written for one picture: serve a batch as well
+    if sides[0] == 1 and -1 not in sides:  # written for one picture: serve a batch as well
+        sides[0] = -1
+    elif sides[0] == 1 and x.dim() == 4:
         sides[0] = x.shape[0]
     return x.reshape(sides)
 
 
 def _reduce_mean(a: Attributes, x: Tensor, axes: list[int] | None = None) -> Tensor:
+    if not axes and a.get("noop_with_empty_axes"):
+        return x
     chosen = axes or a.get("axes") or list(range(x.dim()))
     mean: Tensor = x.mean(dim=chosen, keepdim=bool(a.get("keepdims", 1)))
     return mean
