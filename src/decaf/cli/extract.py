@@ -23,6 +23,11 @@ from decaf.cli.common import json_option, preprocess_option, print_json, progres
     show_default=True,
     help="For layers with positions: their mean or maximum; none stores every position.",
 )
+@click.option(
+    "--fast-decode",
+    is_flag=True,
+    help="Decode large JPEG files at a reduced scale: faster, not exactly the same features (see docs/speed.md).",
+)
 @click.option("--flat", is_flag=True, help="Store every position even where that takes more than 4 GB.")
 @click.option(
     "--precision",

@@ -17,13 +17,16 @@ from decaf.nets.net import Net
 _PACKAGES = ("pyarrow", "pillow", "simplejpeg", "numpy")
 
 
-def describe_settings(net: Net, layers: Sequence[Layer], runtime: Runtime, pool: str) -> dict[str, Any]:
+def describe_settings(
+    net: Net, layers: Sequence[Layer], runtime: Runtime, pool: str, fast_decode: bool
+) -> dict[str, Any]:
     """What decides the values: two runs with equal settings make comparable features."""
     return {
         "net": net.name,
         "net_sha256": net.sha256,
         "layers": {layer.name: list(layer.shape or ()) for layer in layers},
         "preprocess": _plain(net.preprocess.to_dict()),
+        "decoding": "reduced" if fast_decode else "full",
         "pool": pool,
         "precision": runtime.precision,
         "region": "whole",

@@ -65,6 +65,12 @@ def _rows_reached(height: int, new_height: int, top: int, preprocess: Preprocess
     return max(first, 0), min(last, height)
 
 
-def load(path: str, preprocess: Preprocess) -> Pixels:
-    """Read, decode and prepare one picture file. Raises ImageError with the reason."""
-    return prepare(decode(read_file(path)), preprocess)
+def load(path: str, preprocess: Preprocess, *, fast_decode: bool = False) -> Pixels:
+    """Read, decode and prepare one picture file.
+
+    `fast_decode` decodes a large JPEG at a reduced scale, never below the resized picture. Raises ImageError.
+    """
+    data = read_file(path)
+    if not fast_decode:
+        return prepare(decode(data), preprocess)
+    return prepare(decode(data, lambda height, width: resized_shape(height, width, preprocess)), preprocess)
