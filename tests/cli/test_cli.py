@@ -180,6 +180,29 @@ def test_an_error_is_one_line_and_exit_code_one(
     assert err.startswith("decaf: ") and err.count("\n") == 1
 
 
+def test_info_tells_how_far_an_unfinished_folder_is(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    run(capsys, "extract", pictures, "-o", tmp_path / "out", "--shard-size", "2")
+    (tmp_path / "out" / "shard-00002.parquet").unlink()
+    about = run_json(capsys, "info", tmp_path / "out")
+    assert about["finished"] is False and about["shards"] == "3 of 4" and about["source"]["given"] == [str(pictures)]
+
+
+def test_where_nothing_can_be_read_the_list_is_suspected(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "pictures.lst").write_text("a.jpg\nb.jpg\n")
+    code, out, err = run(capsys, "extract", tmp_path / "pictures.lst", "-o", tmp_path / "out")
+    assert code == 0 and "1 broken" in out and "must be named .txt" in err
+
+
+def test_a_log_gets_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decaf.cli.common._SECONDS_BETWEEN_LINES", 0)
+    code, _, err = run(capsys, "extract", pictures, "-o", tmp_path / "out")
+    assert code == 0 and "7/7, " in err and "images/s" in err and "1 broken" in err
+
+
 def test_a_fault_of_ours_is_one_line_without_debug_and_raises_with_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,3 +214,5 @@ def test_a_fault_of_ours_is_one_line_without_debug_and_raises_with_it(
     assert code == 1 and "fault of decaf" in err and err.count("\n") == 1
     with pytest.raises(ZeroDivisionError):
         main(["--debug", "layers", "efficientnet-lite0"])
+    with pytest.raises(ZeroDivisionError):
+        main(["layers", "efficientnet-lite0", "--debug"])

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from scipy.io import loadmat
@@ -17,9 +18,8 @@ from decaf.nets.net import Net
 
 
 @pytest.fixture
-def features(pictures: Path, lite0: Net, monkeypatch: pytest.MonkeyPatch) -> decaf.FeatureSet:
-    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 3)
-    return decaf.extract(pictures, lite0, ["pool", "prob"], shard_size=4)
+def features(pictures: Path, lite0: Net) -> decaf.FeatureSet:
+    return decaf.extract(pictures, lite0, ["pool", "prob"], shard_size=3)
 
 
 def test_npy_is_the_matrix(features: decaf.FeatureSet, tmp_path: Path) -> None:
@@ -102,6 +102,35 @@ def test_what_cannot_be_exported_is_said_before_anything_is_written(
     with pytest.raises(UnknownName):
         decaf.export(features, tmp_path / name, layer)
     assert (tmp_path / name).read_text() == "old"
+
+
+def test_an_export_never_lands_in_the_set_itself(features: decaf.FeatureSet) -> None:
+    shard = features.folder / "shard-00000.parquet"
+    before = shard.read_bytes()
+    for name in ("shard-00000.parquet", "all.parquet"):
+        with pytest.raises(FeatureSetError, match="lies in the feature folder"):
+            decaf.export(features, features.folder / name)
+    assert shard.read_bytes() == before and not (features.folder / "all.parquet").exists()
+
+
+@pytest.mark.parametrize("layer", ["labels", "paths", "file", "error"])
+@pytest.mark.parametrize("suffix", ["npz", "h5", "mat", "parquet", "csv"])
+def test_a_layer_may_be_called_like_a_column(
+    tmp_path: Path, pictures: Path, lite0: Net, layer: str, suffix: str
+) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(lite0.model)
+    for node in model.graph.node:
+        node.output[:] = [layer if name == "pool" else name for name in node.output]
+        node.input[:] = [layer if name == "pool" else name for name in node.input]
+    onnx.save(model, tmp_path / "odd.onnx")
+    features = decaf.extract(pictures, tmp_path / "odd.onnx", layer)
+    out = tmp_path / f"x.{suffix}"
+    decaf.export(features, out)
+    if suffix == "npz":
+        with np.load(out) as file:
+            assert file["labels"].tolist() == features.labels.tolist()
+            np.testing.assert_array_equal(file[f"{layer}_" if layer != "error" else layer], features.X())
 
 
 def test_an_unwritable_place_is_one_line(features: decaf.FeatureSet, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_rerun_in_another_precision_is_refused_by_name(pictures: Path, out: Path
 
 def test_rerun_over_other_pictures_is_refused(pictures: Path, lite0: Net, out: Path) -> None:
     decaf.extract(pictures, lite0, out=out)
-    with pytest.raises(SettingsDiffer, match=r"pictures\.count 7, this run has 4"):
+    with pytest.raises(SettingsDiffer, match=r"made from 7 pictures .*this run has 4 or other paths"):
         decaf.extract(pictures / "cat", lite0, out=out)
 
 
@@ -178,7 +178,7 @@ def test_rerun_under_another_environment_needs_allow_mixed(
 
 
 def test_the_second_writer_of_a_folder_is_refused(pictures: Path, lite0: Net, out: Path) -> None:
-    with module.writing(out):
+    with module.writing(module.plan(pictures, lite0, None, out, module.Options())):
         script = "import sys, decaf; decaf.extract(sys.argv[1], out=sys.argv[2])"
         second = [sys.executable, "-c", script, str(pictures), str(out)]
         done = subprocess.run(second, capture_output=True, text=True, check=False)
@@ -207,9 +207,46 @@ def test_a_folder_with_other_things_is_left_alone(pictures: Path, lite0: Net, tm
         decaf.extract(pictures, lite0, out=tmp_path)
 
 
+def test_what_others_keep_in_a_folder_is_never_touched(pictures: Path, lite0: Net, tmp_path: Path) -> None:
+    (tmp_path / ".notes.tmp").write_text("mine")
+    (tmp_path / ".cache.tmp").mkdir()
+    with pytest.raises(FeatureSetError, match="holds other things"):
+        decaf.extract(pictures, lite0, out=tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".notes.tmp").write_text("mine")
+    decaf.extract(pictures, lite0, out=tmp_path / "out")
+    assert (tmp_path / ".notes.tmp").exists() and (tmp_path / "out" / ".notes.tmp").read_text() == "mine"
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_nothing_is_made_where_there_is_nothing_to_do(lite0: Net, out: Path) -> None:
+    with pytest.raises(ImageError):
+        decaf.extract("/nowhere/at/all", lite0, out=out)
+    assert not out.exists()
+
+
+def test_the_same_words_from_another_folder_are_other_pictures(
+    pictures: Path, lite0: Net, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures / "bird").mkdir()
+    for name in ("cat", "dog", "bird"):
+        (pictures / name / "same.png").write_bytes((pictures / "cat" / "1.png").read_bytes())
+    monkeypatch.chdir(pictures / "cat")
+    decaf.extract("same.png", lite0, out=out)
+    monkeypatch.chdir(pictures / "dog")
+    with pytest.raises(SettingsDiffer, match=r"made from 1 pictures \(same\.png, seen from .*cat\)"):
+        decaf.extract("same.png", lite0, out=out)
+
+
+def test_a_loaded_net_takes_another_preprocessing_too(pictures: Path, lite0: Net) -> None:
+    features = decaf.extract(pictures, lite0, preprocess="mean=0,size=224")
+    assert features.preprocess.mean == (0, 0, 0) and features.preprocess.size == 224
+    assert not np.array_equal(features.valid.X(), decaf.extract(pictures, lite0).valid.X())
+
+
 def test_an_out_that_is_a_file_is_refused(pictures: Path, lite0: Net, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(FeatureSetError, match="cannot write"):
+    with pytest.raises(FeatureSetError, match="is a file: name a folder"):
         decaf.extract(pictures, lite0, out=tmp_path / "out")
 
 
@@ -242,8 +279,7 @@ def test_stop_at_a_broken_picture_names_it(pictures: Path, lite0: Net, out: Path
 
 
 def test_a_file_that_vanishes_is_a_row_with_the_reason(pictures: Path, lite0: Net, out: Path) -> None:
-    with module.writing(out):
-        job = module.plan(pictures, lite0, None, out, module.Options())
+    with module.writing(module.plan(pictures, lite0, None, out, module.Options())) as job:
         (pictures / "dog" / "5.png").unlink()
         module.run(job)
     errors = decaf.FeatureSet.open(out).errors
@@ -296,6 +332,8 @@ def test_what_ran_is_stored(pictures: Path, lite0: Net, out: Path) -> None:
         ({"engine": "abacus"}, UnknownName),
         ({"resize": "melt"}, UnknownName),
         ({"on_error": "cry"}, UnknownName),
+        ({"shard_size": -5}, UnknownName),
+        ({"jobs": -7}, UnknownName),
         ({"source": "/nowhere/at/all"}, ImageError),
         ({"source": []}, ImageError),
     ],

@@ -95,6 +95,10 @@ def test_other_tools_read_the_shards(folder: Path) -> None:
         {"source": {"count": -1}},
         {"source": {"count": "7"}},
         {"source": None},
+        {"source": {"count": 10**13, "given": [], "folder": "", "digest": ""}, "shard_size": 10**13},
+        {"environments": []},
+        {"environments": None},
+        {"settings": {"layers": ["pool"]}},
         {"shard_size": 0},
         {"shard_size": 10**15},
         {"format": 99},
@@ -115,6 +119,25 @@ def test_a_hostile_description_is_refused_before_anything_is_allocated(
     with pytest.raises(FeatureSetError) as refusal:
         decaf.FeatureSet.open(tmp_path).X("pool")
     assert "\n" not in str(refusal.value)
+
+
+def test_a_description_nested_without_end_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "decaf.json").write_text("[" * 100_000)
+    with pytest.raises(FeatureSetError, match="damaged"):
+        decaf.FeatureSet.open(tmp_path)
+
+
+def test_a_shard_under_a_wrong_name_is_missed(folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name.replace("00001", "99999")).write_bytes(path.read_bytes())
+    with pytest.raises(FeatureSetError, match="1 of 5 shards are missing"):
+        decaf.FeatureSet.open(tmp_path)
+
+
+def test_sets_can_be_compared_and_selected_to_nothing(folder: Path) -> None:
+    features = decaf.FeatureSet.open(folder)
+    assert features != features[:3] and len({features, features}) == 1
+    assert len(features[[]]) == 0 and features[[]].X("pool").shape == (0, 1280)
 
 
 def test_a_folder_without_features_is_named(tmp_path: Path) -> None:

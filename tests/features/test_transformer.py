@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
@@ -15,7 +16,7 @@ from sklearn.utils.estimator_checks import check_parameters_default_constructibl
 from sklearn.utils.validation import check_is_fitted
 
 import decaf
-from decaf.errors import BrokenPicture, UnknownName
+from decaf.errors import BrokenPicture, ImageError, UnknownName
 from decaf.nets.net import Net
 
 
@@ -32,6 +33,25 @@ def test_paths_and_arrays_give_what_extract_gives(intact: list[str], lite0: Net)
     np.testing.assert_array_equal(transformer.transform(arrays), expected)
     np.testing.assert_array_equal(transformer.transform([Path(intact[0]), arrays[1]]), expected[:2])
     assert transformer.transform(intact).dtype == np.float32
+
+
+def test_rows_follow_the_order_of_a_series_whatever_its_index(intact: list[str]) -> None:
+    shuffled = pd.Series(intact).iloc[[2, 0, 1]]
+    transformer = decaf.DeCAF()
+    np.testing.assert_array_equal(transformer.transform(shuffled), transformer.transform(intact)[[2, 0, 1]])
+    np.testing.assert_array_equal(transformer.transform(pd.Series(intact)[1:]), transformer.transform(intact)[1:])
+
+
+def test_a_single_path_is_refused(intact: list[str]) -> None:
+    with pytest.raises(ImageError, match="give a list"):
+        decaf.DeCAF().transform(intact[0])
+
+
+def test_minus_one_is_all_cores_as_everywhere_in_scikit_learn() -> None:
+    pictures = np.zeros((1, 9, 9, 3), np.uint8)
+    np.testing.assert_array_equal(decaf.DeCAF(n_jobs=-1).transform(pictures), decaf.DeCAF().transform(pictures))
+    with pytest.raises(UnknownName, match="-3 threads"):
+        decaf.DeCAF(n_jobs=-3).fit([])
 
 
 def test_a_four_dimensional_array_is_a_batch() -> None:

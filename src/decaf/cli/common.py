@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+_SECONDS_BETWEEN_LINES = 30
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value to stdout, nothing else.")
 preprocess_option = click.option(
@@ -46,7 +49,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function (rows, broken) that advances a bar on stderr; a terminal shows it, a file does not."""
+    """Yield a function (rows, broken) that shows progress on stderr: a bar on a terminal, else a line now and then."""
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -54,13 +57,21 @@ def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]
         TimeRemainingColumn(),
         TextColumn("{task.fields[broken]} broken"),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+    on_terminal = sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not on_terminal) as progress:
         bar = progress.add_task("", total=total, broken=0)
-        seen = 0
+        done = broken = 0
+        started = last_line = time.monotonic()
 
-        def advance(rows: int, broken: int) -> None:
-            nonlocal seen
-            seen += broken
-            progress.update(bar, advance=rows, broken=seen)
+        def advance(new_rows: int, new_broken: int) -> None:
+            nonlocal done, broken, last_line
+            done, broken = done + new_rows, broken + new_broken
+            progress.update(bar, completed=done, broken=broken)
+            now = time.monotonic()
+            if not quiet and not on_terminal and now - last_line > _SECONDS_BETWEEN_LINES:
+                rate = done / (now - started)
+                left = (total - done) / rate / 60
+                click.echo(f"{done:,}/{total:,}, {rate:.0f} images/s, {left:.0f} min left, {broken} broken", err=True)
+                last_line = now
 
         yield advance

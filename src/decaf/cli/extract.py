@@ -44,7 +44,13 @@ from decaf.cli.common import json_option, preprocess_option, print_json, progres
     help="warp ignores the picture's shape, as in the DeCAF paper; default is the network's own rule.",
 )
 @preprocess_option
-@click.option("--jobs", metavar="N", type=click.IntRange(0), default=0, help="Threads; 0 (default): one per core.")
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    help="Pictures the network works on at the same time; 0 (default): one per core.",
+)
 @click.option(
     "--shard-size",
     metavar="N",
@@ -93,32 +99,32 @@ def extract(
     """
     from decaf.features.extract import Options, plan, run, writing
     from decaf.features.feature_set import FeatureSet
+    from decaf.features.shards import stored_text
 
     started = time.perf_counter()
-    with writing(Path(out)):
-        job = plan(list(sources), net, layers, Path(out), Options(**options))
+    with writing(plan(list(sources), net, layers, Path(out), Options(**options))) as job:
         if not as_json:
             _say_before(job)
         with progress_bar(job.rows_todo, quiet=as_json) as progress:
             computing = time.perf_counter()
             run(job, progress)
-            rate = job.rows_todo / max(time.perf_counter() - computing, 1e-9)
+            computed_in = time.perf_counter() - computing
     features = FeatureSet.open(out)
     summary = {
-        "out": out,
+        "out": stored_text(out),
         "net": job.net.name,
         "layers": {layer: list(features.shape(layer)) for layer in features.layers},
         "rows": len(features),
         "computed": job.rows_todo,
-        "broken": len(features) - len(features.valid),
+        "broken": int(features.broken.sum()),
         "seconds": round(time.perf_counter() - started, 3),
-        "images_per_second": round(rate, 1),
+        "images_per_second": round(job.rows_todo / computed_in, 1),
         "runtime": job.engine.runtime.to_dict(),
     }
     if as_json:
         print_json(summary)
     else:
-        _say_after(summary)
+        _say_after(summary, computed_in)
 
 
 def _say_before(job: Any) -> None:
@@ -130,11 +136,13 @@ def _say_before(job: Any) -> None:
         click.echo(f"{len(job.listing) - job.rows_todo:,} rows are there already")
 
 
-def _say_after(summary: dict[str, Any]) -> None:
+def _say_after(summary: dict[str, Any], computed_in: float) -> None:
     if summary["computed"]:
         rate = f"{summary['images_per_second']:.0f} images/s"
-        click.echo(f"{summary['computed']:,} pictures in {summary['seconds']:.1f} s, {rate}")
+        click.echo(f"{summary['computed']:,} pictures in {computed_in:.1f} s, {rate}")
     if summary["broken"]:
         click.echo(f"{summary['broken']:,} broken: their rows say why, and `decaf info {summary['out']}` lists them")
+    if summary["broken"] == summary["rows"]:
+        click.echo("none could be read: a list of paths must be named .txt", err=True)
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in summary["layers"].items())
     click.echo(f"{summary['out']}: {summary['rows']:,} rows, {shapes}")

@@ -31,18 +31,25 @@ def info(thing: str, preprocess: str | None, as_json: bool) -> None:
 
 
 def _features(folder: str) -> dict[str, Any]:
-    from decaf.features.feature_set import FeatureSet
+    from decaf.features.feature_set import FeatureSet, finished_shards, read_meta
 
+    meta = read_meta(Path(folder))
+    done, total = finished_shards(Path(folder), meta)
+    if done < total:
+        return {"folder": folder, "finished": False, "shards": f"{done} of {total}", **meta}
     features = FeatureSet.open(folder)
-    broken = [row for row, error in enumerate(features.errors) if error is not None]
     labels = {label for label in features.labels if label is not None}
     return {
         "folder": folder,
+        "finished": True,
         "rows": len(features),
-        "broken": [{"row": row, "path": features.paths[row], "error": features.errors[row]} for row in broken],
+        "broken": [
+            {"row": int(row), "path": features.paths[row], "error": features.errors[row]}
+            for row in features.broken.nonzero()[0]
+        ],
         "labels": len(labels),
         "bytes": sum(path.stat().st_size for path in Path(folder).iterdir()),
-        **features.meta,
+        **meta,
     }
 
 
@@ -79,6 +86,8 @@ def _say(about: dict[str, Any], indent: str = "") -> None:
                     click.echo(f"{indent}  and {len(items) - _SHOWN:,} more: --json lists them all")
             case [*items]:
                 click.echo(f"{indent}{key}: {', '.join(map(str, items)) if items else 'none'}")
+            case bool():
+                click.echo(f"{indent}{key}: {'yes' if value else 'no'}")
             case int():
                 click.echo(f"{indent}{key}: {value:,}")
             case _:

@@ -38,6 +38,8 @@ def decaf(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Errors end in one line on stderr and exit code 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments  # wherever it stands
+    arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         sys.exit(decaf.main(arguments, prog_name="decaf", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -46,10 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("decaf: stopped; run the same command again to continue", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
     except Exception as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         click.echo(f"decaf: {_one_line(error)}", err=True)
         sys.exit(1)

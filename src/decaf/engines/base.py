@@ -88,24 +88,26 @@ def make_engine(
         layers: names or aliases of layers.
         precision: `f32` or `bf16`. Where that is not to be had, f32 runs and `runtime.note` says so.
         engine: `openvino`, or `onnxruntime` (an extra).
-        threads: pictures worked on at the same time; 0: one per processor core this process may use.
+        threads: pictures the network works on at the same time; 0 or -1: one per processor core this process may use.
         device: `cpu`, or `cuda` with ONNX Runtime's GPU build, which we could not test.
         pool: `none`; `avg` or `max` for the mean or maximum over the positions of layers that have them.
 
     Raises:
-        UnknownName: no such engine, precision or layer.
+        UnknownName: no such engine, precision, layer, device, pooling or number of threads.
         NetError: the engine cannot run this network.
     """
-    for value, known in (
-        (engine, ENGINES),
-        (precision, PRECISIONS),
-        (device, DEVICES),
-        (pool, get_args(Pool)),
+    for kind, value, known in (
+        ("engine", engine, ENGINES),
+        ("precision", precision, PRECISIONS),
+        ("device", device, DEVICES),
+        ("pooling", pool, get_args(Pool)),
     ):
         if value not in known:
-            raise UnknownName(f"no engine, precision, device or pooling {value!r}: use one of {', '.join(known)}")
+            raise UnknownName(f"no {kind} {value!r}: use one of {', '.join(known)}")
+    if threads < -1:
+        raise UnknownName(f"{threads} threads: use a positive number, or 0 for one per core")
     chosen = [net.layer(name) for name in layers]
-    threads = threads or available_cores()
+    threads = threads if threads > 0 else available_cores()
     if engine == "onnxruntime":
         from decaf.engines.onnxruntime import OnnxRuntimeEngine
 
@@ -134,7 +136,7 @@ def batch_size(net: Net) -> int:
     if fixed > 0:
         return fixed
     parameters = sum(layer.parameters for layer in net.layers)
-    activations = sum(layer.size for layer in net.layers if layer.shape)
+    activations = sum(math.prod(layer.shape) for layer in net.layers if layer.shape)
     wanted = 2 ** round(math.log2(max(parameters, 1) / max(activations, 1) + 1e-9))
     return int(min(max(wanted, 4), 32))
 

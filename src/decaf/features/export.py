@@ -14,12 +14,13 @@ from decaf.errors import FeatureSetError, UnknownName
 from decaf.features.feature_set import FeatureSet
 from decaf.files import atomic_path
 
-_ROWS_AT_ONCE = 4096
+_TEXTS = ("paths", "labels", "errors")
 _LARGEST_IN_MAT = 2**32  # bytes of one variable
 
 
 def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> None:
-    """Write features to one file; its suffix names the format. Memory stays flat except for `npz` and `mat`.
+    """Write features to one file; its suffix names the format. Memory holds a shard at a time, or all of it for `npz`
+    and `mat`.
 
     - `.npy`: one layer, (n, size) float32, NaN rows where a picture was broken.
     - `.npz`: each layer as in `.npy`, and `paths`, `labels`, `errors` as text arrays (empty where there is none).
@@ -41,6 +42,8 @@ def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> N
     write = FORMATS.get(out.suffix.lower())
     if write is None:
         raise UnknownName(f"{out} names no format: end it in one of {' '.join(FORMATS)}")
+    if out.absolute().parent == features.folder.absolute():
+        raise FeatureSetError(f"{out} lies in the feature folder itself: name a file elsewhere")
     layers = (layer,) if layer else features.layers
     if out.suffix.lower() == ".npy" and len(layers) > 1:
         raise UnknownName(f"a .npy file holds one layer: pass --layer with one of {', '.join(layers)}")
@@ -54,7 +57,9 @@ def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> N
 
 
 def _parts(features: FeatureSet) -> Iterator[FeatureSet]:
-    return (features[start : start + _ROWS_AT_ONCE] for start in range(0, len(features), _ROWS_AT_ONCE))
+    """As many rows at once as a shard has."""
+    step = int(features.meta["shard_size"])
+    return (features[start : start + step] for start in range(0, len(features), step))
 
 
 def _write_npy(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
@@ -67,19 +72,23 @@ def _write_npy(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> N
 
 def _write_npz(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
     arrays: dict[str, Any] = {name: np.array(texts, dtype=str) for name, texts in _plain_texts(features).items()}
-    np.savez(file, **arrays | {layer: features.X(layer) for layer in layers})
+    np.savez(file, **arrays | {_array_name(layer): features.X(layer) for layer in layers})
+
+
+def _array_name(layer: str) -> str:
+    """A layer called like one of the texts, or like a parameter of NumPy's, gets an underscore behind."""
+    return f"{layer}_" if layer in (*_TEXTS, "file") else layer
 
 
 def _plain_texts(features: FeatureSet) -> dict[str, list[str]]:
     """Paths, labels and errors, empty where there is none."""
-    columns = {"paths": features.paths, "labels": features.labels, "errors": features.errors}
-    return {name: [text or "" for text in column] for name, column in columns.items()}
+    return {name: [text or "" for text in getattr(features, name)] for name in _TEXTS}
 
 
 def _write_mat(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
     from scipy.io import savemat
 
-    names = {layer: re.sub(r"\W", "_", layer) for layer in layers}
+    names = {layer: re.sub(r"\W", "_", _array_name(layer)) for layer in layers}
     if bad := [layer for layer, name in names.items() if not name[0].isalpha() or list(names.values()).count(name) > 1]:
         raise UnknownName(f"MATLAB has no variable for layer {bad[0]!r}: export .h5")
     if large := [layer for layer in layers if 4 * len(features) * math.prod(features.shape(layer)) >= _LARGEST_IN_MAT]:
@@ -103,10 +112,12 @@ def _write_h5(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> No
             h5.create_dataset(name, data=texts, dtype=h5py.string_dtype())
         for layer in layers:
             shape = (len(features), math.prod(features.shape(layer)))
-            vectors = h5.create_dataset(layer, shape, np.float32)
+            vectors = h5.create_dataset(_array_name(layer), shape, np.float32)
             vectors.attrs["shape"] = features.shape(layer)
-            for start, part in zip(range(0, len(features), _ROWS_AT_ONCE), _parts(features), strict=True):
+            start = 0
+            for part in _parts(features):
                 vectors[start : start + len(part)] = part.X(layer)
+                start += len(part)
 
 
 def _write_csv(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:

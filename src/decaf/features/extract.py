@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from decaf.engines import Engine, make_engine
-from decaf.errors import BrokenPicture, FeatureSetError, FolderInUse, ImageError, UnknownName
+from decaf.errors import BrokenPicture, FeatureSetError, FolderInUse, ImageError, SettingsDiffer, UnknownName
 from decaf.features.feature_set import ABOUT, FORMAT, FeatureSet, read_meta
 from decaf.features.pipeline import Block, Progress, compute
 from decaf.features.settings import describe_environment, describe_settings, digest, refuse_difference
@@ -155,8 +155,8 @@ def extract(
     options = Options(
         precision, resize, preprocess, jobs, shard_size, on_error, engine, device, allow_mixed, pool, flat, fast_decode
     )
-    with writing(out):
-        run(plan(source, net, layers, out, options), progress)
+    with writing(plan(source, net, layers, out, options)) as job:
+        run(job, progress)
     return FeatureSet.open(out)
 
 
@@ -173,11 +173,13 @@ def plan(
     out: Path,
     options: Options,
 ) -> Job:
-    """Check everything an extraction needs; see `extract`."""
+    """Check all that an extraction needs but the folder, which `writing` looks at; see `extract`."""
+    if options.shard_size < 0:
+        raise UnknownName(f"{options.shard_size} rows per shard: use a positive number, or 0 for the default")
     if options.on_error not in get_args(OnError):
         raise UnknownName(f"on_error is {options.on_error!r}: use one of {', '.join(get_args(OnError))}")
     listing = find_images(source)
-    loaded = (net if isinstance(net, Net) else load_net(net, options.preprocess)).with_resize(options.resize)
+    loaded = _chosen_net(net, options).with_resize(options.resize)
     names = [layers] if isinstance(layers, str) else list(layers or [loaded.default_layer])
     chosen = list(dict.fromkeys(loaded.layer(name) for name in names))
     compiled = make_engine(
@@ -192,13 +194,13 @@ def plan(
     chosen = [pooled(layer, options.pool) for layer in chosen]
     _refuse_too_large(listing, chosen, options)
     meta = _describe(source, listing, loaded, chosen, compiled, options)
-    if (out / ABOUT).exists():
-        meta = _continued(out, meta, options)
-    elif leftovers := [path.name for path in out.iterdir() if not path.name.startswith(".")]:
-        raise FeatureSetError(f"{out} holds other things ({leftovers[0]}): name a new or an empty folder")
-    job = Job(listing, loaded, chosen, compiled, options, out, meta, ())
-    shards = range(-(-len(listing) // int(meta["shard_size"])))
-    return replace(job, todo=[shard for shard in shards if not _is_done(job, shard)])
+    return Job(listing, loaded, chosen, compiled, options, out, meta, ())
+
+
+def _chosen_net(net: str | Path | Net, options: Options) -> Net:
+    if not isinstance(net, Net):
+        return load_net(net, options.preprocess)
+    return net.with_preprocess(options.preprocess) if options.preprocess else net
 
 
 def _refuse_too_large(listing: Listing, layers: Sequence[Layer], options: Options) -> None:
@@ -232,23 +234,42 @@ def run(job: Job, progress: Progress | None = None) -> None:
 
 
 @contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Hold the folder: made where it is missing, and refused while another process writes it (FolderInUse)."""
+def writing(job: Job) -> Iterator[Job]:
+    """Hold the job's folder, made where it is missing, and yield the job with what is still to be done.
+
+    Raises:
+        FolderInUse: another process writes the folder.
+        FeatureSetError: the folder holds other things, or a damaged or foreign shard, or cannot be written.
+        SettingsDiffer: the folder holds features made otherwise.
+    """
     import filelock
 
-    with _disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(out / ".lock", blocking=False)
+    with _disk_errors(job.out):
+        _refuse_other_things(job.out)
+        job.out.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(job.out / ".lock", blocking=False)
         try:
             lock.acquire()
         except filelock.Timeout:
-            raise FolderInUse(f"{out} is being written by another decaf: wait for it, or name another folder") from None
-        for left_behind in out.glob(f".*{TEMPORARY}"):  # by a process that was killed: we hold the folder
-            left_behind.unlink()
+            message = f"{job.out} is being written by another decaf: wait for it, or name another folder"
+            raise FolderInUse(message) from None
     try:
-        yield
+        for pattern in (".shard-*.parquet.*", f".{ABOUT}.*"):
+            for left_behind in job.out.glob(pattern + TEMPORARY):  # by a process that was killed: we hold the folder
+                left_behind.unlink()
+        if (job.out / ABOUT).exists():
+            job = replace(job, meta=_continued(job.out, job.meta, job.options))
+        shards = range(-(-len(job.listing) // int(job.meta["shard_size"])))
+        yield replace(job, todo=[shard for shard in shards if not _is_done(job, shard)])
     finally:
         lock.release()
+
+
+def _refuse_other_things(out: Path) -> None:
+    if not out.is_dir() or (out / ABOUT).exists():
+        return
+    if others := [path.name for path in out.iterdir() if not path.name.startswith(".")]:
+        raise FeatureSetError(f"{out} holds other things ({others[0]}): name a new or an empty folder")
 
 
 @contextmanager
@@ -257,6 +278,8 @@ def _disk_errors(out: Path) -> Iterator[None]:
         yield
     except FolderInUse:
         raise
+    except FileExistsError:
+        raise FeatureSetError(f"{out} is a file: name a folder") from None
     except OSError as error:
         why = error.strerror or str(error)
         raise FeatureSetError(f"cannot write {out} ({why}): make room or name another folder") from error
@@ -300,12 +323,18 @@ def _default_shard_size(layers: Sequence[Layer]) -> int:
     return min(max(fitting, 1), ROWS_PER_SHARD)
 
 
-def _continued(out: Path, asked: dict[str, Any], options: Options) -> dict[str, Any]:
+def _continued(out: Path, asked: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """The stored description, extended where another environment is allowed; SettingsDiffer where it does not fit."""
     stored = read_meta(out)
     another = f"use the same, or {_ELSEWHERE}"
     refuse_difference(out, stored["settings"], asked["settings"], another)
-    refuse_difference(out, {"pictures": stored["source"]}, {"pictures": _same_listing(asked)}, another)
+    if _same_listing(stored) != _same_listing(asked):
+        source = stored["source"]
+        raise SettingsDiffer(
+            f"{out} was made from {source['count']} pictures ({', '.join(source['given'][:3])}, seen from "
+            f"{source['folder']}), this run has {asked['source']['count']} or other paths: "
+            f"name the same sources from there, or {_ELSEWHERE}"
+        )
     if options.shard_size:
         refuse_difference(out, {"shard_size": stored["shard_size"]}, {"shard_size": options.shard_size}, another)
     environment = asked["environments"][0]

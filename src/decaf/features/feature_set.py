@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from decaf.errors import FeatureSetError, UnknownName
-from decaf.features.shards import check_columns, read_text, read_vectors, shard_name
+from decaf.errors import DecafError, FeatureSetError, UnknownName
+from decaf.features.shards import check_shard, read_text, read_vectors, shard_name
 from decaf.nets.preprocess import Preprocess
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -24,7 +24,7 @@ FORMAT = 1
 ABOUT = "decaf.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureSet:
     """Features of pictures, one row each, in the order of the input.
 
@@ -50,22 +50,26 @@ class FeatureSet:
         """Open a finished feature folder. Raises FeatureSetError where it is none, or is not finished."""
         folder = Path(folder)
         meta = read_meta(folder)
-        total, there = -(-meta["source"]["count"] // meta["shard_size"]), len(list(folder.glob("shard-*.parquet")))
-        if there < total:
+        count, shard_size = meta["source"]["count"], meta["shard_size"]
+        done, total = finished_shards(folder, meta)
+        if done < total:
             raise FeatureSetError(
-                f"{folder} is not finished: {total - there} of {total} shards are missing; "
-                "run the same `decaf extract` again"
+                f"{folder} is not finished: {total - done} of {total} shards are missing; "
+                f"run the same `decaf extract` again (`decaf info {folder}` tells which)"
             )
-        check_columns(folder / shard_name(0), {name: math.prod(sides) for name, sides in _shapes(meta).items()})
-        return cls(folder, meta, np.arange(meta["source"]["count"]))
+        sizes = {name: math.prod(sides) for name, sides in _shapes(meta).items()}
+        check_shard(folder / shard_name(0), min(shard_size, count), sizes)
+        return cls(folder, meta, np.arange(count))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, selection: slice | ArrayLike) -> FeatureSet:
         """Some of the rows: a slice, a boolean mask or row numbers."""
-        index = selection if isinstance(selection, slice) else np.atleast_1d(np.asarray(selection))
-        return replace(self, rows=self.rows[index])
+        if isinstance(selection, slice):
+            return replace(self, rows=self.rows[selection])
+        index = np.atleast_1d(np.asarray(selection))
+        return replace(self, rows=self.rows[index if index.size else index.astype(int)])
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -154,17 +158,29 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """Read `decaf.json`. Raises FeatureSetError where there is none, or none that this version can read."""
     try:
         meta = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        known = meta["format"] == FORMAT and all(
-            isinstance(number, int) and number > 0
-            for number in [meta["source"]["count"], meta["shard_size"], *chain(*_shapes(meta).values())]
+        numbers = [meta["source"]["count"], meta["shard_size"], *chain(*_shapes(meta).values())]
+        known = (
+            meta["format"] == FORMAT
+            and all(type(number) is int and number > 0 for number in numbers)
+            and all(isinstance(environment, dict) for environment in meta["environments"])
+            and len(meta["environments"]) > 0
+            and {"given", "folder", "digest"} <= set(meta["source"])
         )
+        Preprocess.from_dict(meta["settings"]["preprocess"])
     except OSError:
         raise FeatureSetError(f"{folder} is not a feature folder: name one that `decaf extract -o` made") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, DecafError):
         known = False
     if not known:
         raise FeatureSetError(f"{folder / ABOUT} is damaged or of another version: extract into a new folder")
     return dict(meta)
+
+
+def finished_shards(folder: Path, meta: Mapping[str, Any]) -> tuple[int, int]:
+    """How many of its shards a folder holds, and how many belong there."""
+    total = -(-meta["source"]["count"] // meta["shard_size"])
+    there = {path.name for path in folder.glob("shard-*.parquet")}
+    return sum(shard_name(index) in there for index in range(min(total, 10 * len(there) + 1))), total
 
 
 def _shapes(meta: Mapping[str, Any]) -> dict[str, list[int]]:

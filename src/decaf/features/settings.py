@@ -52,9 +52,11 @@ def refuse_difference(folder: object, made_with: Mapping[str, Any], asked: Mappi
     """Raise SettingsDiffer that names the first setting in which the two differ."""
     before, now = _flat(made_with), _flat(asked)
     for key in now:
-        if before.get(key) != now[key]:
+        if key not in before:
+            raise SettingsDiffer(f"{folder} was made by another version, which knew no {key}: write to another folder")
+        if before[key] != now[key]:
             raise SettingsDiffer(
-                f"{folder} was made with {key} {_shown(before.get(key))}, this run has {_shown(now[key])}: {remedy}"
+                f"{folder} was made with {key} {_shown(before[key])}, this run has {_shown(now[key])}: {remedy}"
             )
 
 

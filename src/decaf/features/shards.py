@@ -86,12 +86,15 @@ def read_about(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from None
 
 
-def check_columns(path: Path, sizes: Mapping[str, int]) -> None:
-    """Raise FeatureSetError unless the shard holds each layer as vectors of the given size."""
+def check_shard(path: Path, rows: int, sizes: Mapping[str, int]) -> None:
+    """Raise FeatureSetError unless the shard holds so many rows, and each layer as vectors of the given size."""
     try:
-        schema = pq.read_schema(path)
+        footer = pq.read_metadata(path)
+        schema = footer.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
+    if footer.num_rows != rows:
+        raise _unreadable(path, f"{footer.num_rows} rows where {rows} belong")
     for layer, size in sizes.items():
         index = schema.get_field_index(column_name(layer))
         kind = schema.field(index).type if index >= 0 else pa.null()

@@ -33,7 +33,7 @@ class DeCAF(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # the mixin
         layer: a layer's name or alias; the network's default layer where None.
         precision: `f32` or `bf16`.
         resize: `default`, `warp` or `short-side`.
-        n_jobs: threads; None: one per core.
+        n_jobs: pictures worked on at the same time; None or -1: one per core.
 
     Example:
         >>> from sklearn.pipeline import make_pipeline
@@ -72,11 +72,15 @@ class DeCAF(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # the mixin
 
         Raises:
             BrokenPicture: a picture cannot be read; the message names it.
+            ImageError: X is a single path.
         """
+        if isinstance(X, str | os.PathLike):
+            raise ImageError(f"{os.fspath(X)} is one path: give a list of them")
         net, layer, engine = self._prepare()
+        pictures = list(X)  # in order, whatever a Series or an index would make of X[row]
 
         def load_row(row: int) -> Pixels:
-            picture = X[row]
+            picture = pictures[row]
             try:
                 if isinstance(picture, str | os.PathLike):
                     return load(os.fspath(picture), net.preprocess)
@@ -85,7 +89,7 @@ class DeCAF(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # the mixin
                 name = picture if isinstance(picture, str | os.PathLike) else f"picture {row}"
                 raise BrokenPicture(f"{name}: {error}; leave it out") from None
 
-        blocks = list(compute([range(len(X))] if len(X) else [], load_row, engine))
+        blocks = list(compute([range(len(pictures))] if pictures else [], load_row, engine))
         return blocks[0].features[0] if blocks else np.empty((0, layer.size), np.float32)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import warnings
 from collections.abc import Callable
@@ -27,6 +28,7 @@ LARGEST_PICTURE = 89_478_485  # pixels; where Pillow starts to warn of decompres
 # The only decoders that are ever opened. AVIF came to Pillow late.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
 _ORIENTATION = 0x0112
+_HARMLESS_BYTES = 64
 _LEAST_REDUCTION = 2  # smaller ones take longer than decoding everything
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -49,8 +51,8 @@ def read_file(path: str) -> bytes:
 def decode(data: bytes, at_least: ShapeRule | None = None) -> Pixels:
     """Decode a picture at full size; of several frames, the first. The format is told by the content.
 
-    JPEG goes through libjpeg-turbo (simplejpeg), which gives Pillow's pixels bit for bit; what it does not take
-    without a complaint goes to Pillow. Grey becomes three equal channels, transparency is dropped, 16-bit values keep
+    JPEG goes through libjpeg-turbo (simplejpeg), which gives Pillow's pixels bit for bit and complains of damage that
+    Pillow lets pass. Grey becomes three equal channels, transparency is dropped, 16-bit values keep
     their upper 8 bits, and the EXIF orientation is applied. Colour profiles are left as they are.
 
     Args:
@@ -76,21 +78,29 @@ def decode(data: bytes, at_least: ShapeRule | None = None) -> Pixels:
 
 
 def _decode_jpeg(data: bytes, at_least: ShapeRule | None) -> Pixels | None:
-    """None where Pillow should try: unusual colour spaces, and whatever is not flawless."""
+    """None where Pillow should decode: colour spaces of print, and a few stray bytes, which harm no pixel."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours not in ("YCbCr", "RGB", "Gray") or height * width > LARGEST_PICTURE:
+        _check_size(width, height)
+        if colours not in ("YCbCr", "RGB", "Gray"):
+            simplejpeg.decode_jpeg(data, "CMYK")  # Pillow would let damage pass
             return None
-        if at_least is None:
-            pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB")
-        else:
-            least_height, least_width = at_least(height, width)
-            pixels = simplejpeg.decode_jpeg(
-                data, "RGB", min_height=least_height, min_width=least_width, min_factor=_LEAST_REDUCTION
-            )
+        least_height, least_width = at_least(height, width) if at_least else (0, 0)
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_height=least_height,
+            min_width=least_width,
+            min_factor=_LEAST_REDUCTION if at_least else 1,
+        )
         return pixels
-    except ValueError:
-        return None
+    except ImageError:
+        raise
+    except ValueError as error:
+        stray = re.search(r"(\d+) extraneous bytes before marker", str(error))
+        if stray and int(stray[1]) <= _HARMLESS_BYTES:
+            return None
+        raise
 
 
 def _jpeg_orientation(data: bytes) -> int:

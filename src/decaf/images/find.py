@@ -58,8 +58,10 @@ class Listing:
         return tuple(self.label(row) for row in range(len(self)))
 
     def digest(self) -> str:
-        """16 hexadecimal digits that change with any path or label, or their order."""
+        """16 hexadecimal digits that change with any path or label, their order, or where relative paths begin."""
         hasher = hashlib.sha256()
+        if not all(os.path.isabs(self.path(row)) for row in range(len(self))):
+            hasher.update(os.fsencode(self._cwd))
         for row in range(len(self)):
             label = self.label(row)
             hasher.update(os.fsencode(f"{self.path(row)}\0{'' if label is None else '/' + label}\0"))
@@ -71,8 +73,8 @@ def find_images(source: StrPath | Sequence[StrPath]) -> Listing:
 
     Args:
         source: one or several of: a folder (searched recursively, its pictures sorted by the bytes of their paths;
-            files and folders that start with a dot are passed over), a picture file, or a `.txt` file with one path
-            a line.
+            files and folders that start with a dot are passed over, links are followed, except back up to
+            a folder they lie in), a picture file, or a `.txt` file with one path a line.
 
     Returns:
         The pictures, source after source. A source named twice is listed twice.

@@ -42,6 +42,8 @@ class Layer:
         """Numbers per picture."""
         if self.shape is None:
             raise NetError(f"the size of layer {self.name!r} is not fixed by its graph: ask for another layer")
+        if 0 in self.shape:
+            raise NetError(f"layer {self.name!r} is empty, {self.shape}: ask for another layer")
         return math.prod(self.shape)
 
     def to_dict(self) -> dict[str, Any]:

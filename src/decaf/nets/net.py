@@ -31,7 +31,7 @@ _KINDS = {
 LARGEST_FILE = 2**31 - 1  # bytes; protobuf reads no more
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Net:
     """A frozen network, ready to run.
 
@@ -90,6 +90,12 @@ class Net:
     def with_resize(self, resize: str) -> Net:
         """The same network with another resize rule (`default`, `warp` or `short-side`)."""
         return replace(self, preprocess=self.preprocess.with_resize(resize))
+
+    def with_preprocess(self, given: str | Preprocess) -> Net:
+        """The same network with another preparation: a `Preprocess`, or what `--preprocess` takes."""
+        if isinstance(given, str):
+            given = parse_preprocess(given, self.input_side, self.preprocess)
+        return replace(self, preprocess=given)
 
     def save(self, path: str | Path) -> None:
         """Write the ONNX file with this net's metadata."""

@@ -61,6 +61,8 @@ class Preprocess:
 
     def with_resize(self, resize: str) -> Preprocess:
         """The same preparation under another resize rule; `default` changes nothing."""
+        if resize not in ("default", *get_args(Resize)):
+            raise UnknownName(f"no resize rule {resize!r}: use one of default, {', '.join(get_args(Resize))}")
         return self if resize == "default" else replace(self, resize=resize)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:

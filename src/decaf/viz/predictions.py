@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from decaf.files import atomic_path
+from decaf.files import atomic_path, cache_folder
 from decaf.images.decode import decode, read_file
 
 Guess = tuple[str, float]
@@ -23,6 +24,7 @@ def save_predictions(pictures: Sequence[tuple[str, Sequence[Guess]]], out: Path)
     Raises:
         ImageError: a picture cannot be read.
     """
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # else it writes into the home folder
     from matplotlib.figure import Figure
 
     count = len(pictures)
