@@ -102,8 +102,7 @@ def _run_decaf(paths: list[str], precision: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "features"
         started = time.perf_counter()
-        with writing(out):
-            job = plan(paths, DEFAULT_NET, None, out, Options(precision=precision))
+        with writing(plan(paths, DEFAULT_NET, None, out, Options(precision=precision))) as job:
             planned = time.perf_counter()
             run(job)
         decaf.FeatureSet.open(out)
