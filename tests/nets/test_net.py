@@ -94,6 +94,10 @@ def test_a_net_cannot_be_changed() -> None:
         small().name = "other"  # type: ignore[misc]
 
 
+def test_a_net_can_be_a_key(lite0: Net) -> None:
+    assert {lite0: 1, lite0.with_resize("warp"): 2}[lite0] == 1
+
+
 def test_with_resize_changes_the_resize_rule_and_nothing_else() -> None:
     net = small().with_resize("short-side")
     assert net == small(preprocess=replace(HOW, resize="short-side"))

@@ -31,7 +31,7 @@ _KINDS = {
 LARGEST_FILE = 2**31 - 1  # bytes; protobuf reads no more
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Net:
     """A frozen network, ready to run.
 
@@ -72,6 +72,9 @@ class Net:
     def input_side(self) -> int:
         """Height and width of the network's input, pixels."""
         return self.preprocess.crop
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
 
     def layer(self, name: str) -> Layer:
         """Find a layer by its name or an alias. Raises UnknownName with the nearest names."""
