@@ -26,12 +26,11 @@ class Listing:
 
     def __init__(self, pictures: Iterable[tuple[str, bool]] = ()) -> None:
         """Take (path, whether it was found in a folder) pairs."""
-        packed, self._ends, self._in_folder = bytearray(), array("q", [0]), bytearray()
+        self._packed, self._ends, self._in_folder = bytearray(), array("q", [0]), bytearray()
         for path, in_folder in pictures:
-            packed += os.fsencode(path)
-            self._ends.append(len(packed))
+            self._packed += os.fsencode(path)
+            self._ends.append(len(self._packed))
             self._in_folder.append(in_folder)
-        self._packed = bytes(packed)
         self._cwd = os.getcwd()
 
     def __len__(self) -> int:
@@ -39,7 +38,7 @@ class Listing:
 
     def path(self, row: int) -> str:
         """As the user would write it: a folder's name joined with what lies below it."""
-        return os.fsdecode(self._packed[self._ends[row] : self._ends[row + 1]])
+        return os.fsdecode(bytes(self._packed[self._ends[row] : self._ends[row + 1]]))
 
     def label(self, row: int) -> str | None:
         """The name of the folder the picture lies in; None for one that was named by itself or in a list."""
