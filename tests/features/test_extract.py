@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import decaf
-from decaf.errors import BrokenPicture, FeatureSetError, FolderInUse, ImageError, SettingsDiffer, UnknownName
+from decaf.errors import BrokenPicture, FeatureSetError, FolderInUse, ImageError, NetError, SettingsDiffer, UnknownName
 from decaf.features import extract as module
 from decaf.features import settings
 from decaf.nets.net import Net
@@ -242,6 +242,11 @@ def test_a_loaded_net_takes_another_preprocessing_too(pictures: Path, lite0: Net
     features = decaf.extract(pictures, lite0, preprocess="mean=0,size=224")
     assert features.preprocess.mean == (0, 0, 0) and features.preprocess.size == 224
     assert not np.array_equal(features.valid.X(), decaf.extract(pictures, lite0).valid.X())
+
+
+def test_a_loaded_net_refuses_a_crop_that_is_not_its_input(pictures: Path, lite0: Net) -> None:
+    with pytest.raises(NetError, match="takes pictures of 224 px, its preprocessing makes 100"):
+        decaf.extract(pictures, lite0, preprocess="crop=100")
 
 
 def test_an_out_that_is_a_file_is_refused(pictures: Path, lite0: Net, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from decaf.engines import Engine, make_engine
 from decaf.errors import BrokenPicture, FeatureSetError, FolderInUse, ImageError, SettingsDiffer, UnknownName
 from decaf.features.feature_set import ABOUT, FORMAT, FeatureSet, read_meta
 from decaf.features.pipeline import Block, Progress, compute
-from decaf.features.settings import describe_environment, describe_settings, digest, refuse_difference
+from decaf.features.settings import describe_environment, describe_settings, refuse_difference
 from decaf.features.shards import read_about, read_text, shard_name, stored_text, write_shard
 from decaf.files import TEMPORARY, write_atomically
 from decaf.images.decode import Pixels
@@ -27,7 +27,7 @@ from decaf.images.prepare import load
 from decaf.nets.catalogue import Layer
 from decaf.nets.cut import Pool, pooled
 from decaf.nets.net import Net
-from decaf.nets.preprocess import Preprocess
+from decaf.nets.preprocess import Preprocess, digest
 from decaf.nets.registry import DEFAULT_NET, load_net
 
 ROWS_PER_SHARD = 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata as packages
@@ -41,11 +40,6 @@ def describe_environment(runtime: Runtime) -> dict[str, str]:
         "instruction_set": runtime.instruction_set,
         **{name: packages.version(name) for name in _PACKAGES},
     }
-
-
-def digest(values: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits of plain values."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def refuse_difference(folder: object, made_with: Mapping[str, Any], asked: Mapping[str, Any], remedy: str) -> None:

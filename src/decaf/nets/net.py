@@ -96,9 +96,7 @@ class Net:
 
     def with_preprocess(self, given: str | Preprocess) -> Net:
         """The same network with another preparation: a `Preprocess`, or what `--preprocess` takes."""
-        if isinstance(given, str):
-            given = parse_preprocess(given, self.input_side, self.preprocess)
-        return replace(self, preprocess=given)
+        return replace(self, preprocess=_chosen_preprocess(self.preprocess, given, self.input_side, self.name))
 
     def save(self, path: str | Path) -> None:
         """Write the ONNX file with this net's metadata."""
@@ -155,20 +153,15 @@ def read_net(path: Path, preprocess: str | Preprocess | None = None) -> Net:
     data = path.read_bytes()
     model = parse_model(data, str(path))
     said = _said_by(model, path)
-    side = input_side(model)
     net = Net(
         name=str(said.get("name", path.stem)),
         data=data,
-        preprocess=_chosen_preprocess(said, preprocess, side, path),
+        preprocess=_chosen_preprocess(said.get("preprocess"), preprocess, input_side(model), path),
         default_layer=str(said.get("default_layer", model.graph.output[0].name)),
         labels=tuple(map(str, said.get("labels", ()))),
         aliases=said.get("aliases", {}),
         provenance=said.get("provenance", {"file": path.name}),
     )
-    if net.preprocess.crop != side:
-        raise NetError(
-            f"{path} takes pictures of {side} px, its preprocessing makes {net.preprocess.crop}: set crop={side}"
-        )
     net.__dict__["model"] = model  # parsed already
     return net
 
@@ -188,15 +181,14 @@ def _said_by(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
     return values
 
 
-def _chosen_preprocess(said: Mapping[str, Any], given: str | Preprocess | None, side: int, path: Path) -> Preprocess:
-    if isinstance(given, Preprocess):
-        return given
-    base: Preprocess | None = said.get("preprocess")
-    if given:
-        return parse_preprocess(given, side, base)
-    if base is None:
+def _chosen_preprocess(base: Preprocess | None, given: str | Preprocess | None, side: int, name: object) -> Preprocess:
+    """What is given, over what is known, checked against the side of the network's input."""
+    chosen = parse_preprocess(given, side, base) if given and isinstance(given, str) else given or base
+    if not isinstance(chosen, Preprocess):
         raise NetError(
-            f"{path} does not say how its pixels are prepared: pass --preprocess torchvision, or e.g. "
+            f"{name} does not say how its pixels are prepared: pass --preprocess torchvision, or e.g. "
             f"--preprocess size=256,mean=127,std=128,channels=RGB"
         )
-    return base
+    if chosen.crop != side:
+        raise NetError(f"{name} takes pictures of {side} px, its preprocessing makes {chosen.crop}: set crop={side}")
+    return chosen
