@@ -5,6 +5,7 @@ DecafError
 ├── UnknownName       a net, layer or setting nobody has heard of (also a LookupError)
 ├── ImageError        one picture cannot be read (also a ValueError)
 ├── BrokenPicture     a broken picture ended a run that was told to stop at one (also a ValueError)
+├── TableError        a CSV file of boxes or labels cannot be used (also a ValueError)
 ├── FeatureSetError   a feature folder cannot be read or written (also a ValueError)
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
@@ -29,6 +30,10 @@ class ImageError(DecafError, ValueError):
 
 class BrokenPicture(DecafError, ValueError):
     """A picture is broken and the run was to stop there. Replace the file, or let broken ones be recorded."""
+
+
+class TableError(DecafError, ValueError):
+    """The CSV file cannot be read, or does not fit the pictures. Correct the line the message names."""
 
 
 class FeatureSetError(DecafError, ValueError):

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from decaf.engines import Runtime
+from decaf.nets.net import Net
+from decaf.nets.preprocess import Preprocess
 
 
 def write_pictures(folder: Path, count: int) -> list[str]:
@@ -24,6 +27,31 @@ def write_pictures(folder: Path, count: int) -> list[str]:
 
 def shard_bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("shard-*.parquet"))}
+
+
+def tiny_net(scale: float = 1.0) -> Net:
+    """A network that compiles in no time: a convolution, its mean `pool` (6,), `fc` (5,) and `prob` (5,).
+
+    Args:
+        scale: what `fc` is multiplied by.
+    """
+    random = np.random.default_rng(0)
+    weights = {"w": random.normal(size=(6, 3, 5, 5)), "v": scale * random.normal(size=(5, 6))}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["conv"], strides=[2, 2]),
+            helper.make_node("GlobalAveragePool", ["conv"], ["average"]),
+            helper.make_node("Flatten", ["average"], ["pool"]),
+            helper.make_node("Gemm", ["pool", "v"], ["fc"], transB=1),
+            helper.make_node("Softmax", ["fc"], ["prob"], axis=1),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 24, 24])],
+        [helper.make_tensor_value_info("prob", TensorProto.FLOAT, ["n", 5])],
+        [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return Net("tiny", model.SerializeToString(), Preprocess(32, 24, (128,) * 3, (64,) * 3), "pool")
 
 
 class MeanEngine:

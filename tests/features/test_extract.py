@@ -159,7 +159,7 @@ def test_rerun_in_another_precision_is_refused_by_name(pictures: Path, out: Path
 
 def test_rerun_over_other_pictures_is_refused(pictures: Path, lite0: Net, out: Path) -> None:
     decaf.extract(pictures, lite0, out=out)
-    with pytest.raises(SettingsDiffer, match=r"made from 7 pictures .*this run has 4 or other paths"):
+    with pytest.raises(SettingsDiffer, match=r"made from 7 pictures .*this run has 4 or other paths: pass --update"):
         decaf.extract(pictures / "cat", lite0, out=out)
 
 
@@ -169,7 +169,7 @@ def test_rerun_under_another_environment_needs_allow_mixed(
     decaf.extract(pictures, lite0, out=out)
     real = settings.describe_environment
     other = lambda runtime: real(runtime) | {"instruction_set": "avx9"}  # noqa: E731
-    monkeypatch.setattr(module, "describe_environment", other)
+    monkeypatch.setattr(settings, "describe_environment", other)
     with pytest.raises(SettingsDiffer, match=r"instruction_set .* this run has avx9: pass --allow-mixed"):
         decaf.extract(pictures, lite0, out=out)
     mixed = decaf.extract(pictures, lite0, out=out, allow_mixed=True)
@@ -178,7 +178,8 @@ def test_rerun_under_another_environment_needs_allow_mixed(
 
 
 def test_the_second_writer_of_a_folder_is_refused(pictures: Path, lite0: Net, out: Path) -> None:
-    with module.writing(module.plan(pictures, lite0, None, out, module.Options())):
+    job = module.plan(pictures, lite0, None, out, module.Options())
+    with module.held(out, job.meta, job.rows, job.options):
         script = "import sys, decaf; decaf.extract(sys.argv[1], out=sys.argv[2])"
         second = [sys.executable, "-c", script, str(pictures), str(out)]
         done = subprocess.run(second, capture_output=True, text=True, check=False)
@@ -284,9 +285,10 @@ def test_stop_at_a_broken_picture_names_it(pictures: Path, lite0: Net, out: Path
 
 
 def test_a_file_that_vanishes_is_a_row_with_the_reason(pictures: Path, lite0: Net, out: Path) -> None:
-    with module.writing(module.plan(pictures, lite0, None, out, module.Options())) as job:
+    job = module.plan(pictures, lite0, None, out, module.Options())
+    with module.held(out, job.meta, job.rows, job.options) as work:
         (pictures / "dog" / "5.png").unlink()
-        module.run(job)
+        module.run(job, work)
     errors = decaf.FeatureSet.open(out).errors
     assert "No such file" in errors[5] and errors[6] is None
 

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
 from decaf.errors import ImageError
-from decaf.images import decode as module
-from decaf.images.decode import LARGEST_PICTURE, Pixels, decode, read_file
+from decaf.images.decode import Limits, Origin, Pixels, decode, origin_of, read_file
 
 _ORIENTATION = 0x0112
 _XMP = (
@@ -124,7 +124,7 @@ def test_photographs_are_pillows(real_data: Path) -> None:
     paths = sorted((real_data / "imagenet_sample").iterdir())
     assert len(paths) == 100
     for path in paths:
-        assert np.array_equal(decode(read_file(str(path))), upright_by_pillow(path.read_bytes())), path.name
+        assert np.array_equal(decode(read_file(str(path))[0]), upright_by_pillow(path.read_bytes())), path.name
 
 
 def test_plain_photographs_do_not_need_pillow(real_data: Path) -> None:
@@ -488,13 +488,11 @@ def test_header_that_claims_too_much_is_refused_before_decoding(name: str, side:
 
 
 @pytest.mark.parametrize("name", sorted(_WHOLE))
-def test_picture_may_have_as_many_pixels_as_allowed_and_no_more(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert LARGEST_PICTURE == Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(module, "LARGEST_PICTURE", 40 * 60)
-    assert outcome(_WHOLE[name]) is not None
-    monkeypatch.setattr(module, "LARGEST_PICTURE", 40 * 60 - 1)
-    with pytest.raises(ImageError, match="60 x 40 pixels: more than the 2399"):
-        decode(_WHOLE[name])
+def test_picture_may_have_as_many_pixels_as_allowed_and_no_more(name: str) -> None:
+    assert Limits().pixels == Image.MAX_IMAGE_PIXELS
+    assert np.array_equal(decode(_WHOLE[name], Limits(pixels=40 * 60)), decode(_WHOLE[name]))
+    with pytest.raises(ImageError, match=r"60 x 40 pixels, 1 megapixels: more than the 0.002399.*--max-megapixels"):
+        decode(_WHOLE[name], Limits(pixels=40 * 60 - 1))
 
 
 # Nobody acts on Pillow's warnings; they only litter the terminal.
@@ -512,7 +510,7 @@ def test_decoding_prints_nothing(tmp_path: Path, name: str) -> None:
     program = (
         "import sys\n"
         "from decaf.images.decode import decode, read_file\n"
-        "try: print(decode(read_file(sys.argv[1])).shape)\n"
+        "try: print(decode(read_file(sys.argv[1])[0]).shape)\n"
         "except ValueError as error: print(type(error).__name__)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path / "1"], capture_output=True, text=True, check=True)
@@ -588,12 +586,24 @@ def test_file_is_read_whole(tmp_path: Path) -> None:
     data = bytes(range(256)) * 5000
     (tmp_path / "1.jpg").write_bytes(data)
     (tmp_path / "link.jpg").symlink_to("1.jpg")
-    assert read_file(str(tmp_path / "1.jpg")) == read_file(str(tmp_path / "link.jpg")) == data
+    for name in ("1.jpg", "link.jpg"):
+        assert read_file(str(tmp_path / name))[0] == data
+
+
+def test_origin_says_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "1.jpg"
+    path.write_bytes(b"abc")
+    os.utime(path, ns=(1, 1_700_000_000_123_456_789))
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    expected = Origin(3, path.stat().st_mtime_ns, digest)
+    assert read_file(str(path)) == (b"abc", expected)
+    assert origin_of(b"abc", expected.mtime) == expected
+    assert expected.mtime // 1000 == 1_700_000_000_123_456  # a file system may keep less than nanoseconds
 
 
 def test_empty_file_is_read_and_then_refused(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").touch()
-    assert read_file(str(tmp_path / "1.jpg")) == b""
+    assert read_file(str(tmp_path / "1.jpg"))[0] == b""
     with pytest.raises(ImageError, match=r"^empty file$"):
         decode(b"")
 
@@ -665,16 +675,77 @@ def test_closed_file_is_refused() -> None:
             (folder / name).write_bytes(b"data")
             (folder / name).chmod(mode)
         with ordinary_user():
-            assert read_file(str(folder / "open.jpg")) == b"data"
+            assert read_file(str(folder / "open.jpg"))[0] == b"data"
             assert "Permission denied" in read_reason(folder / "closed.jpg")
     finally:
         shutil.rmtree(folder)
 
 
 def test_file_may_be_as_large_as_allowed_and_no_larger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "1.jpg").write_bytes(bytes(1000))
-    monkeypatch.setattr(module, "LARGEST_FILE", 1000)
-    assert len(read_file(str(tmp_path / "1.jpg"))) == 1000
-    monkeypatch.setattr(module, "LARGEST_FILE", 999)
-    monkeypatch.setattr(Path, "read_bytes", None)  # its size alone is enough to refuse it
-    assert "1000 bytes: more than the 999" in read_reason(tmp_path / "1.jpg")
+    path = tmp_path / "1.jpg"
+    path.write_bytes(bytes(2**20 + 1))
+    assert len(read_file(str(path), Limits(file=2**20 + 1))[0]) == 2**20 + 1
+    monkeypatch.setattr("builtins.open", None)  # its size alone is enough to refuse it
+    with pytest.raises(ImageError, match=r"^2 MB: more than the 1 that are read; see --max-megabytes$"):
+        read_file(str(path), Limits(file=2**20))
+
+
+def written_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[], object]) -> None:
+    """Calls `write` when `path` has been opened and measured, before it is read."""
+    real = os.fstat
+
+    def fstat(descriptor: int) -> os.stat_result:
+        status = real(descriptor)
+        monkeypatch.setattr(os, "fstat", real)
+        write()
+        return status
+
+    monkeypatch.setattr(os, "fstat", fstat)
+
+
+@pytest.mark.parametrize("content", [b"longer than before", b"short", b"12345678", b""])
+def test_file_that_is_written_to_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    path = tmp_path / "1.jpg"
+    path.write_bytes(b"as large")
+    os.utime(path, ns=(1, 1))
+    written_meanwhile(path, monkeypatch, lambda: path.write_bytes(content))
+    assert read_reason(path) == "was written to while it was read: run again"
+    assert read_file(str(path))[0] == content
+
+
+def test_length_tells_what_the_time_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "1.jpg"
+    path.write_bytes(b"as large")
+    os.utime(path, ns=(1, 1))
+    written_meanwhile(path, monkeypatch, lambda: (path.write_bytes(b"longer than before"), os.utime(path, ns=(1, 1))))
+    assert read_reason(path) == "was written to while it was read: run again"
+
+
+def test_no_more_is_read_than_allowed_though_the_file_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "1.jpg"
+    path.write_bytes(b"1")
+    written_meanwhile(path, monkeypatch, lambda: os.truncate(path, 10**12))  # a hole: takes no room
+    tracemalloc.start()
+    read_reason(path)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+
+
+def test_a_file_that_is_replaced_meanwhile_is_read_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "1.jpg"
+    path.write_bytes(b"before")
+    mtime = path.stat().st_mtime_ns
+    (tmp_path / "2.jpg").write_bytes(b"something else")
+    written_meanwhile(path, monkeypatch, lambda: os.replace(tmp_path / "2.jpg", path))
+    assert read_file(str(path)) == (b"before", origin_of(b"before", mtime))
+
+
+def test_every_descriptor_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").touch()
+    before = len(os.listdir("/dev/fd"))
+    for path in (tmp_path / "1.jpg", tmp_path, tmp_path / "2.jpg"):
+        with suppress(ImageError):
+            read_file(str(path))
+    assert len(os.listdir("/dev/fd")) == before

@@ -37,7 +37,7 @@ def jpeg(height: int, width: int, orientation: int = 1) -> bytes:
 def test_the_decoded_picture_is_never_smaller_than_the_resized_one(height: int, width: int, resize: str) -> None:
     rule = RULE.with_resize(resize)
     least = resized_shape(height, width, rule)
-    pixels = decode(jpeg(height, width), lambda h, w: resized_shape(h, w, rule))
+    pixels = decode(jpeg(height, width), at_least=lambda h, w: resized_shape(h, w, rule))
     if height >= 2 * least[0] and width >= 2 * least[1]:
         assert pixels.shape[0] <= (height + 1) // 2 and pixels.shape[1] <= (width + 1) // 2
         assert pixels.shape[0] >= least[0] and pixels.shape[1] >= least[1]
@@ -66,7 +66,7 @@ def test_small_pictures_and_other_formats_are_exact(tmp_path: Path) -> None:
 def test_a_large_picture_cut_short_is_refused() -> None:
     data = jpeg(900, 1300)
     with pytest.raises(ImageError):
-        decode(data[: len(data) // 2], lambda h, w: (64, 64))
+        decode(data[: len(data) // 2], at_least=lambda h, w: (64, 64))
 
 
 def test_it_is_a_setting_that_is_stored_and_not_mixed(lite0: Net, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def info(thing: str, preprocess: str | None, as_json: bool) -> None:
 
 
 def _features(folder: str) -> dict[str, Any]:
-    from decaf.features.feature_set import FeatureSet, finished_shards, read_meta
+    from decaf.features.feature_set import FeatureSet, read_meta
+    from decaf.features.layout import finished_shards
 
     meta = read_meta(Path(folder))
     done, total = finished_shards(Path(folder), meta)
@@ -43,6 +44,7 @@ def _features(folder: str) -> dict[str, Any]:
         "folder": folder,
         "finished": True,
         "rows": len(features),
+        "removed": sum(features.shard_rows.values()) - len(features),
         "broken": [
             {"row": int(row), "path": features.paths[row], "error": features.errors[row]}
             for row in features.broken.nonzero()[0]

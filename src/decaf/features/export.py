@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +15,7 @@ from decaf.errors import FeatureSetError, UnknownName
 from decaf.features.feature_set import FeatureSet
 from decaf.files import atomic_path
 
-_TEXTS = ("paths", "labels", "errors")
+_TEXTS = {"path": "paths", "label": "labels", "error": "errors", "region": "regions", "view": "views"}
 _LARGEST_IN_MAT = 2**32  # bytes of one variable
 
 
@@ -23,9 +24,10 @@ def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> N
     and `mat`.
 
     - `.npy`: one layer, (n, size) float32, NaN rows where a picture was broken.
-    - `.npz`: each layer as in `.npy`, and `paths`, `labels`, `errors` as text arrays (empty where there is none).
-    - `.csv`: columns `path`, `label`, `error`, then `layer_0`, `layer_1`, ...; empty cells where a picture was broken.
-    - `.parquet`: the shards as one file: `path`, `label`, `error` and a column of vectors per layer.
+    - `.npz`: each layer as in `.npy`, and `paths`, `labels`, `errors` as text arrays (empty where there is none), and
+      `regions`, `views` where pictures have several rows.
+    - `.csv`: the columns of `FeatureSet.texts`, then `layer_0`, `layer_1`, ...; empty cells where a picture was broken.
+    - `.parquet`: the table of `FeatureSet.to_arrow` as one file.
     - `.h5`: as `.npz`; a layer's attribute `shape` tells its shape per picture. Needs h5py, an extra.
     - `.mat` (MATLAB 5): as `.npz`, texts as cell arrays, dots in names as underscores; up to 4 GB a layer.
 
@@ -57,9 +59,9 @@ def export(features: FeatureSet, out: str | Path, layer: str | None = None) -> N
 
 
 def _parts(features: FeatureSet) -> Iterator[FeatureSet]:
-    """As many rows at once as a shard has."""
+    """As many rows at once as a shard has; one part without rows where there are none."""
     step = int(features.meta["shard_size"])
-    return (features[start : start + step] for start in range(0, len(features), step))
+    return (features[start : start + step] for start in range(0, max(len(features), 1), step))
 
 
 def _write_npy(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
@@ -77,12 +79,12 @@ def _write_npz(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> N
 
 def _array_name(layer: str) -> str:
     """A layer called like one of the texts, or like a parameter of NumPy's, gets an underscore behind."""
-    return f"{layer}_" if layer in (*_TEXTS, "file") else layer
+    return f"{layer}_" if layer in (*_TEXTS.values(), "file") else layer
 
 
 def _plain_texts(features: FeatureSet) -> dict[str, list[str]]:
-    """Paths, labels and errors, empty where there is none."""
-    return {name: [text or "" for text in getattr(features, name)] for name in _TEXTS}
+    """What the rows are, empty where there is nothing to say."""
+    return {_TEXTS[name]: [text or "" for text in texts] for name, texts in features.texts.items()}
 
 
 def _write_mat(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
@@ -130,35 +132,22 @@ def _write_csv(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> N
 def _wide_table(features: FeatureSet, layers: Sequence[str]) -> Any:
     import pyarrow as pa
 
-    broken = features.broken
-    columns = _text_columns(features)
+    texts = features.to_arrow(())
+    columns = dict(zip(texts.column_names, texts.columns, strict=True))
     for layer in layers:
         for index, values in enumerate(features.X(layer).T):
-            columns[f"{layer}_{index}"] = pa.array(np.ascontiguousarray(values), mask=broken)
+            columns[f"{layer}_{index}"] = pa.array(np.ascontiguousarray(values), mask=features.broken)
     return pa.table(columns)
 
 
-def _text_columns(features: FeatureSet) -> Any:
-    import pyarrow as pa
-
-    texts = {"path": features.paths, "label": features.labels, "error": features.errors}
-    return {name: pa.array(column, pa.string()) for name, column in texts.items()}
-
-
 def _write_parquet(features: FeatureSet, layers: Sequence[str], file: BinaryIO) -> None:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from decaf.features.shards import column_name, vectors
-
-    writer = None
-    for part in _parts(features):
-        columns = {column_name(layer): vectors(part.X(layer), part.broken) for layer in layers}
-        table = pa.table(_text_columns(part) | columns)
-        writer = writer or pq.ParquetWriter(file, table.schema)
-        writer.write_table(table)
-    if writer:
-        writer.close()
+    tables = (part.to_arrow(layers) for part in _parts(features))
+    first = next(tables)
+    with pq.ParquetWriter(file, first.schema) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table)
 
 
 FORMATS: dict[str, Callable[[FeatureSet, Sequence[str], BinaryIO], None]] = {

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decaf.errors import DecafError, FeatureSetError, UnknownName
-from decaf.features.shards import check_shard, read_text, read_vectors, shard_name
+from decaf.features.layout import read_layout
+from decaf.features.settings import FORMAT
+from decaf.features.shards import STORES, check_shard, column_name, read_column, read_vectors, shard_name, vectors
+from decaf.files import write_atomically
 from decaf.nets.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-FORMAT = 1
 ABOUT = "decaf.json"
 
 
@@ -34,7 +39,8 @@ class FeatureSet:
     Attributes:
         folder: where the shards lie.
         meta: what `decaf.json` says: settings, environments, source.
-        rows: which rows of the folder, in order.
+        rows: which stored rows of the folder, in order: shard number times shard size plus the row in the shard.
+        shard_rows: number of a shard -> how many rows it holds.
 
     Example:
         >>> features = FeatureSet.open("out")
@@ -44,22 +50,18 @@ class FeatureSet:
     folder: Path
     meta: Mapping[str, Any]
     rows: NDArray[np.int64] = field(repr=False)
+    shard_rows: Mapping[int, int] = field(repr=False)
 
     @classmethod
     def open(cls, folder: str | Path) -> FeatureSet:
         """Open a finished feature folder. Raises FeatureSetError where it is none, or is not finished."""
         folder = Path(folder)
         meta = read_meta(folder)
-        count, shard_size = meta["source"]["count"], meta["shard_size"]
-        done, total = finished_shards(folder, meta)
-        if done < total:
-            raise FeatureSetError(
-                f"{folder} is not finished: {total - done} of {total} shards are missing; "
-                f"run the same `decaf extract` again (`decaf info {folder}` tells which)"
-            )
+        layout = read_layout(folder, meta)
         sizes = {name: math.prod(sides) for name, sides in _shapes(meta).items()}
-        check_shard(folder / shard_name(0), min(shard_size, count), sizes)
-        return cls(folder, meta, np.arange(count))
+        first = min(layout.shard_rows)
+        check_shard(folder / shard_name(first), layout.shard_rows[first], sizes, meta["settings"]["store"])
+        return cls(folder, meta, layout.places, layout.shard_rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,20 +106,75 @@ class FeatureSet:
 
         return self._gather(read, np.empty((len(self), size), np.float32))
 
+    def to_arrow(self, layers: str | Sequence[str] | None = None) -> pa.Table:
+        """The rows as a PyArrow table: the columns of `texts`, and one of vectors per layer.
+
+        Vectors are fixed-size lists of float32, null where a picture was broken. Libraries that take Arrow tables take
+        a set as it is; the table of a set is made for them, in memory.
+
+        Args:
+            layers: which; all where none are named.
+
+        Raises:
+            UnknownName: no such layer.
+
+        Example:
+            >>> frame = features.to_arrow().to_pandas()
+            >>> frame = polars.DataFrame(features)
+            >>> rows = duckdb.sql("select path, prob from features where error is null")
+            >>> dataset = datasets.Dataset(features.to_arrow())
+        """
+        import pyarrow as pa
+
+        names = [layers] if isinstance(layers, str) else self.layers if layers is None else layers
+        columns = {name: pa.array(text, pa.string()) for name, text in self.texts.items()}
+        for layer in names:
+            columns[column_name(layer)] = vectors(self.X(layer), self.broken)
+        return pa.table(columns)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The table of `to_arrow`, for libraries that take tables of any kind (Arrow's PyCapsule interface)."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
     @cached_property
     def paths(self) -> NDArray[np.object_]:
         """(n,) the pictures' paths, as they were given."""
-        return self._texts("path")
+        return self._column("path")
 
     @cached_property
     def labels(self) -> NDArray[np.object_]:
         """(n,) names of the folders the pictures lie in; None for pictures that were named one by one."""
-        return self._texts("label")
+        return self._column("label")
+
+    @property
+    def texts(self) -> dict[str, NDArray[np.object_]]:
+        """What the rows are: `path`, `label` and `error`, and `region` and `view` where pictures have several rows."""
+        texts = {"path": self.paths, "label": self.labels, "error": self.errors}
+        if self.meta["settings"]["regions"] != "whole":
+            texts["region"] = self.regions
+        if self.meta["settings"]["views"] == "ten":
+            texts["view"] = self.views
+        return texts
+
+    @cached_property
+    def regions(self) -> NDArray[np.object_]:
+        """(n,) `whole`, or the id of a box within its picture; `none` for a picture without a box."""
+        return self._column("region")
+
+    @cached_property
+    def views(self) -> NDArray[np.object_]:
+        """(n,) `center`, the name of one of ten views, or `ten-mean`."""
+        return self._column("view")
+
+    @cached_property
+    def boxes(self) -> NDArray[np.float64]:
+        """(n, 4) x0, y0, x1, y1 in pixels, as they were given; NaN where a row is a whole picture."""
+        return np.array([box or [np.nan] * 4 for box in self._column("box")], np.float64).reshape(-1, 4)
 
     @cached_property
     def errors(self) -> NDArray[np.object_]:
         """(n,) None, or why a picture has no features."""
-        return self._texts("error")
+        return self._column("error")
 
     @property
     def valid(self) -> FeatureSet:
@@ -137,19 +194,21 @@ class FeatureSet:
             raise UnknownName(f"{self.folder} has {asked}: name one of {', '.join(self.layers)}")
         return layer
 
-    def _texts(self, column: str) -> NDArray[np.object_]:
+    def _column(self, column: str) -> NDArray[np.object_]:
         def read(path: Path, count: int) -> NDArray[np.object_]:
-            return np.array(read_text(path, column, count), dtype=object)
+            values = np.empty(count, dtype=object)
+            values[:] = read_column(path, column, count)
+            return values
 
         return self._gather(read, np.empty(len(self), dtype=object))
 
     def _gather(self, read: Callable[[Path, int], NDArray[Scalar]], out: NDArray[Scalar]) -> NDArray[Scalar]:
         """Fill `out` with the selected rows, touching only the shards they lie in."""
-        size, count = int(self.meta["shard_size"]), int(self.meta["source"]["count"])
+        size = int(self.meta["shard_size"])
         shard_of = self.rows // size
         for shard in np.unique(shard_of):
             where = np.flatnonzero(shard_of == shard)
-            values = read(self.folder / shard_name(int(shard)), min(size, count - int(shard) * size))
+            values = read(self.folder / shard_name(int(shard)), self.shard_rows[int(shard)])
             out[where] = values[self.rows[where] - shard * size]
         return out
 
@@ -165,6 +224,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
             and all(isinstance(environment, dict) for environment in meta["environments"])
             and len(meta["environments"]) > 0
             and {"given", "folder", "digest"} <= set(meta["source"])
+            and meta["settings"]["store"] in STORES
         )
         Preprocess.from_dict(meta["settings"]["preprocess"])
     except OSError:
@@ -176,11 +236,9 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return dict(meta)
 
 
-def finished_shards(folder: Path, meta: Mapping[str, Any]) -> tuple[int, int]:
-    """How many of its shards a folder holds, and how many belong there."""
-    total = -(-meta["source"]["count"] // meta["shard_size"])
-    there = {path.name for path in folder.glob("shard-*.parquet")}
-    return sum(shard_name(index) in there for index in range(min(total, 10 * len(there) + 1))), total
+def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Write `decaf.json`, whole or not at all."""
+    write_atomically(folder / ABOUT, json.dumps(meta, indent=1, ensure_ascii=False).encode())
 
 
 def _shapes(meta: Mapping[str, Any]) -> dict[str, list[int]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata as packages
 from typing import Any
 
 from decaf.engines import Runtime
 from decaf.errors import SettingsDiffer
+from decaf.features.options import Options
+from decaf.features.rows import Rows
+from decaf.features.shards import stored_text
 from decaf.nets.catalogue import Layer
 from decaf.nets.net import Net
 
@@ -16,20 +21,55 @@ from decaf.nets.net import Net
 _PACKAGES = ("pyarrow", "pillow", "simplejpeg", "numpy")
 
 
-def describe_settings(
-    net: Net, layers: Sequence[Layer], runtime: Runtime, pool: str, fast_decode: bool
+FORMAT = 2
+ROWS_PER_SHARD = 1000
+_BYTES_PER_SHARD = 2**26  # layers too large for so many rows get fewer
+
+
+def describe(
+    sources: Sequence[str], rows: Rows, net: Net, layers: Sequence[Layer], runtime: Runtime, options: Options
 ) -> dict[str, Any]:
+    """All that `decaf.json` says of a new folder."""
+    return {
+        "format": FORMAT,
+        "decaf": packages.version("decaf-vision"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "source": {
+            "given": [str(stored_text(path)) for path in sources][:100],
+            "boxes": stored_text(options.boxes) or None,
+            "folder": stored_text(os.getcwd()),
+            "pictures": len(rows.listing),
+            "count": len(rows),
+            "digest": rows.digest(),
+        },
+        "settings": describe_settings(net, layers, runtime, options),
+        "shard_size": options.shard_size or _default_shard_size(layers),
+        "environments": [describe_environment(runtime)],
+        "runtime": runtime.to_dict(),
+        "provenance": dict(net.provenance or {}),
+    }
+
+
+def _default_shard_size(layers: Sequence[Layer]) -> int:
+    fitting = _BYTES_PER_SHARD // (4 * sum(layer.size for layer in layers))
+    return min(max(fitting, 1), ROWS_PER_SHARD)
+
+
+def describe_settings(net: Net, layers: Sequence[Layer], runtime: Runtime, options: Options) -> dict[str, Any]:
     """What decides the values: two runs with equal settings make comparable features."""
     return {
         "net": net.name,
         "net_sha256": net.sha256,
         "layers": {layer.name: list(layer.shape or ()) for layer in layers},
         "preprocess": _plain(net.preprocess.to_dict()),
-        "decoding": "reduced" if fast_decode else "full",
-        "pool": pool,
+        "decoding": "reduced" if options.fast_decode else "full",
+        "max_bytes": options.limits.file,
+        "max_pixels": options.limits.pixels,
+        "pool": options.pool,
         "precision": runtime.precision,
-        "region": "whole",
-        "view": "center",
+        "store": options.store,
+        "regions": f"boxes x {options.context}" if options.boxes else "whole",
+        "views": options.views,
     }
 
 

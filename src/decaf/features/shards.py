@@ -17,7 +17,21 @@ from decaf.files import atomic_path
 
 _KEY = b"decaf"
 # Columns beside the layers. A layer of one of these names is stored under that name with an underscore.
-FIXED = ("path", "label", "error")
+_TEXTS = ("path", "label", "error", "region", "view", "sha256")
+_TYPES = {
+    "path": pa.string(),
+    "label": pa.string(),
+    "error": pa.string(),
+    "region": pa.string(),
+    "view": pa.string(),
+    "box": pa.list_(pa.field("element", pa.float64()), 4),  # "element": what reading a shard calls it
+    "size": pa.int64(),
+    "mtime": pa.timestamp("us", "UTC"),
+    "sha256": pa.string(),
+}
+FIXED = tuple(_TYPES)
+# What vectors can be stored as. Reading gives float32.
+STORES = {"f32": pa.float32(), "f16": pa.float16()}
 
 
 def shard_name(index: int) -> str:
@@ -32,26 +46,40 @@ def column_name(layer: str) -> str:
 
 def write_shard(
     path: Path,
-    rows: Mapping[str, Sequence[str | None]],
+    columns: Mapping[str, Sequence[Any]],
     features: Mapping[str, NDArray[np.float32]],
     about: Mapping[str, Any],
+    store: str = "f32",
 ) -> None:
     """Write one shard, whole or not at all.
 
-    Vectors are fixed-size lists of float32, null where the row has an error. One row group; vectors neither
+    Vectors are fixed-size lists of float32 or float16, null where the row has an error. One row group; vectors neither
     compressed nor dictionary-encoded, which reads four times as fast.
 
     Args:
         path: the file.
-        rows: the columns `path`, `label` and `error`.
+        columns: those named in `FIXED`; None where there is no value; `mtime` in microseconds.
         features: layer -> (n, size) float32.
         about: what identifies the shard; kept in the file's schema.
+        store: one of `STORES`.
+
+    Raises:
+        FeatureSetError: a value is too large for float16.
     """
-    broken = np.array([error is not None for error in rows["error"]], dtype=bool)
-    columns = {name: pa.array(map(stored_text, rows[name]), pa.string()) for name in FIXED}
-    columns |= {column_name(layer): vectors(values, broken) for layer, values in features.items()}
-    text = json.dumps(about, sort_keys=True).encode()
-    table = pa.table(columns).replace_schema_metadata({_KEY: text})
+    broken = np.array([error is not None for error in columns["error"]], dtype=bool)
+    arrays = {name: _column(name, columns[name]) for name in FIXED}
+    arrays |= {column_name(layer): vectors(values, broken, store, layer) for layer, values in features.items()}
+    write_table(path, with_about(pa.table(arrays), about))
+
+
+def with_about(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
+    """A table with what identifies its shard in the schema."""
+    return table.replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True).encode()})
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a shard that is a table already; the same bytes for the same table."""
+    table = table.combine_chunks()
     with atomic_path(path) as temporary:
         pq.write_table(
             table,
@@ -66,16 +94,26 @@ def write_shard(
         )
 
 
+def _column(name: str, values: Sequence[Any]) -> pa.Array:
+    return pa.array(map(stored_text, values) if name in _TEXTS else values, _TYPES[name])
+
+
 def stored_text(text: str | None) -> str | None:
     """File names may hold bytes that are no UTF-8; they are stored as \\xNN."""
     return text if text is None else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def vectors(values: NDArray[np.float32], broken: NDArray[np.bool_]) -> pa.FixedSizeListArray:
+def vectors(
+    values: NDArray[np.float32], broken: NDArray[np.bool_], store: str = "f32", layer: str = ""
+) -> pa.FixedSizeListArray:
     """Rows of numbers as an Arrow column, null where `broken`."""
-    flat = pa.array(np.ascontiguousarray(values, np.float32).reshape(-1))
+    stored = np.ascontiguousarray(values, STORES[store].to_pandas_dtype()).reshape(-1)
+    if store == "f16" and not np.isfinite(stored).all() and np.isfinite(values).all():
+        greatest = np.abs(values).max()
+        raise FeatureSetError(f"layer {layer} reaches {greatest:g}, float16 only 65504: use --store f32")
     mask = pa.array(broken) if broken.any() else None
-    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1], mask=mask)
+    kind = pa.list_(pa.field("element", STORES[store]), values.shape[1])
+    return pa.FixedSizeListArray.from_arrays(pa.array(stored), type=kind, mask=mask)
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -83,29 +121,40 @@ def read_about(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((pq.read_metadata(path).metadata or {})[_KEY]))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
-def check_shard(path: Path, rows: int, sizes: Mapping[str, int]) -> None:
+def check_shard(path: Path, rows: int, sizes: Mapping[str, int], store: str) -> None:
     """Raise FeatureSetError unless the shard holds so many rows, and each layer as vectors of the given size."""
     try:
         footer = pq.read_metadata(path)
         schema = footer.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if footer.num_rows != rows:
-        raise _unreadable(path, f"{footer.num_rows} rows where {rows} belong")
+        raise unreadable(path, f"{footer.num_rows} rows where {rows} belong")
     for layer, size in sizes.items():
         index = schema.get_field_index(column_name(layer))
         kind = schema.field(index).type if index >= 0 else pa.null()
-        if not pa.types.is_fixed_size_list(kind) or (kind.value_type, kind.list_size) != (pa.float32(), size):
-            raise _unreadable(path, f"layer {layer} is not there as {size} numbers a row")
+        if not pa.types.is_fixed_size_list(kind) or (kind.value_type, kind.list_size) != (STORES[store], size):
+            raise unreadable(path, f"layer {layer} is not there as {size} numbers a row")
 
 
-def read_text(path: Path, column: str, count: int) -> list[str | None]:
-    """One of the columns `path`, `label`, `error`, of a shard with `count` rows."""
-    texts: list[str | None] = _read(path, column, count).to_pylist()
+def read_column(path: Path, column: str, count: int) -> list[Any]:
+    """One of the columns `FIXED` of a shard with `count` rows; `mtime` in microseconds."""
+    values = _read(path, column, count)
+    if column == "mtime":
+        values = values.cast(pa.int64())
+    texts: list[Any] = values.to_pylist()
     return texts
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a shard. Raises FeatureSetError for a damaged or foreign file."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
 
 
 def read_vectors(path: Path, layer: str, out: NDArray[np.float32]) -> None:
@@ -122,15 +171,24 @@ def read_vectors(path: Path, layer: str, out: NDArray[np.float32]) -> None:
         start += len(chunk)
 
 
+def read_table(path: Path) -> pa.Table:
+    """All of a shard. Raises FeatureSetError for a damaged or foreign file."""
+    try:
+        return pq.ParquetFile(path, memory_map=True).read()
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
+
+
 def _read(path: Path, column: str, count: int) -> pa.ChunkedArray:
     try:
         file = pq.ParquetFile(path, memory_map=True)
         if file.metadata.num_rows != count:
-            raise _unreadable(path, f"{file.metadata.num_rows} rows where {count} belong")
+            raise unreadable(path, f"{file.metadata.num_rows} rows where {count} belong")
         return file.read([column]).column(column)
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
-def _unreadable(path: Path, why: object) -> FeatureSetError:
+def unreadable(path: Path, why: object) -> FeatureSetError:
+    """What to say of a damaged or foreign shard."""
     return FeatureSetError(f"{path} cannot be read ({why}): delete it and run `decaf extract` again")

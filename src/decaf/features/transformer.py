@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 
 from decaf.engines import Engine, make_engine
 from decaf.errors import BrokenPicture, ImageError
-from decaf.features.pipeline import compute
+from decaf.features.pipeline import Sample, compute
 from decaf.images.decode import Pixels
 from decaf.images.prepare import load, prepare
 from decaf.nets.net import Net
@@ -79,17 +79,20 @@ class DeCAF(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # the mixin
         net, layer, engine = self._prepare()
         pictures = list(X)  # in order, whatever a Series or an index would make of X[row]
 
-        def load_row(row: int) -> Pixels:
+        def load_row(row: int) -> Sample:
             picture = pictures[row]
             try:
                 if isinstance(picture, str | os.PathLike):
-                    return load(os.fspath(picture), net.preprocess)
-                return prepare(_checked(picture), net.preprocess)
+                    return Sample((load(os.fspath(picture), net.preprocess),))
+                return Sample((prepare(_checked(picture), net.preprocess),))
             except ImageError as error:
                 name = picture if isinstance(picture, str | os.PathLike) else f"picture {row}"
                 raise BrokenPicture(f"{name}: {error}; leave it out") from None
 
-        blocks = list(compute([range(len(pictures))] if pictures else [], load_row, engine))
+        def load_rows(rows: Sequence[int]) -> list[Sample]:
+            return list(map(load_row, rows))
+
+        blocks = list(compute([range(len(pictures))] if pictures else [], load_rows, engine))
         return blocks[0].features[0] if blocks else np.empty((0, layer.size), np.float32)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

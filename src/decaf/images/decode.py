@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import math
+import os
 import re
 import stat
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
@@ -23,40 +25,111 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 Pixels = NDArray[np.uint8]
 ShapeRule = Callable[[int, int], tuple[int, int]]
 
-LARGEST_FILE = 256 * 2**20  # bytes
-LARGEST_PICTURE = 89_478_485  # pixels; where Pillow starts to warn of decompression bombs
-# The only decoders that are ever opened. AVIF came to Pillow late.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
+_AVIF = "avif" in features.modules and features.check("avif")  # it came to Pillow late
+# The only decoders that are ever opened, with that of HEIF.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if _AVIF else ()))
 _ORIENTATION = 0x0112
 _HARMLESS_BYTES = 64
 _LEAST_REDUCTION = 2  # smaller ones take longer than decoding everything
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_CODED_SIDES = re.compile(rb"\0\0..ispe", re.DOTALL)
 _PNG = b"\x89PNG\r\n\x1a\n"
+_OPEN_FLAGS = os.O_RDONLY  # and what the system has of these
+for _name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
+    _OPEN_FLAGS |= getattr(os, _name, 0)
 
 
-def read_file(path: str) -> bytes:
-    """Read a picture file. Raises ImageError when it is no regular file, too large, or unreadable."""
+@dataclass(frozen=True)
+class Limits:
+    """What is too large to be read. A picture needs about 10 bytes of memory per pixel while it is decoded.
+
+    Attributes:
+        file: bytes of a file.
+        pixels: width times height. The default is where Pillow starts to warn of decompression bombs. A larger value
+            raises Pillow's own bound, `PIL.Image.MAX_IMAGE_PIXELS`, for the whole process.
+    """
+
+    file: int = 256 * 2**20
+    pixels: int = 89_478_485
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a file was when it was read.
+
+    Attributes:
+        size: bytes.
+        mtime: time of the last change of its content, nanoseconds since 1970.
+        sha256: of the content, hexadecimal.
+    """
+
+    size: int
+    mtime: int
+    sha256: str
+
+
+def origin_of(data: bytes, mtime: int) -> Origin:
+    """The origin of a file with this content and time of last change (ns)."""
+    return Origin(len(data), mtime, hashlib.sha256(data).hexdigest())
+
+
+def read_file(path: str, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, Origin]:
+    """Read a picture file whole, and say what it was.
+
+    The file is opened once and asked through its descriptor, so that name, content and time belong together. Never
+    waits for a pipe.
+
+    Raises:
+        ImageError: it is no regular file, too large, unreadable, or was written to meanwhile.
+    """
     try:
-        status = Path(path).stat()
-        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE:
-            return Path(path).read_bytes()
+        descriptor = os.open(path, _OPEN_FLAGS)
+        try:
+            return _read_descriptor(descriptor, limits)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror or error})") from None
+    except ImageError:
+        raise
     except ValueError:  # a name with a zero byte, or with characters the file system cannot write
         raise ImageError("cannot be read (no file can have this name)") from None
+
+
+def _read_descriptor(descriptor: int, limits: Limits) -> tuple[bytes, Origin]:
+    before = os.fstat(descriptor)
+    _check_file(before, limits)
+    with open(descriptor, "rb", closefd=False) as file:
+        data = file.read(before.st_size)
+    after = os.fstat(descriptor)
+    if (len(data), before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ImageError("was written to while it was read: run again")
+    return data, origin_of(data, before.st_mtime_ns)
+
+
+def _check_file(status: os.stat_result, limits: Limits) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ImageError("not a regular file")
-    raise ImageError(f"{status.st_size} bytes: more than the {LARGEST_FILE} that are read")
+    if status.st_size > limits.file:
+        least, most = math.ceil(status.st_size / 2**20), limits.file / 2**20
+        raise ImageError(f"{least} MB: more than the {most:g} that are read; see --max-megabytes")
 
 
-def decode(data: bytes, at_least: ShapeRule | None = None) -> Pixels:
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: ShapeRule | None = None) -> Pixels:
     """Decode a picture at full size; of several frames, the first. The format is told by the content.
 
     JPEG goes through libjpeg-turbo (simplejpeg), which gives Pillow's pixels bit for bit and complains of damage that
-    Pillow lets pass. Grey becomes three equal channels, transparency is dropped, 16-bit values keep
-    their upper 8 bits, and the EXIF orientation is applied. Colour profiles are left as they are.
+    Pillow lets pass. HEIF goes through pi_heif, the extra `heif`; its decoder conceals damage unless the file is cut
+    short. Grey becomes three equal channels, transparency is dropped, values of more than 8 bits keep their upper 8,
+    and the EXIF orientation is applied; HEIF has its own, which counts instead. Colour profiles are left as they are.
 
     Args:
         data: the whole file.
+        limits: no picture with more pixels is decoded; its header tells.
         at_least: (height, width) of the picture -> the least height and width wanted. A JPEG at least twice as large
             is then decoded at a reduced scale, from fewer coefficients of its cosine transform: faster, not exact.
 
@@ -68,20 +141,23 @@ def decode(data: bytes, at_least: ShapeRule | None = None) -> Pixels:
     """
     if not data:
         raise ImageError("empty file")
+    _raise_pillows_bound(limits)
     try:
-        pixels = _decode_jpeg(data, at_least) if data[:3] == b"\xff\xd8\xff" else None
-        return _decode_with_pillow(data) if pixels is None else _upright(pixels, _jpeg_orientation(data))
+        if _is_heif(data):
+            return _decode_heif(data, limits)
+        pixels = _decode_jpeg(data, limits, at_least) if data[:3] == b"\xff\xd8\xff" else None
+        return _decode_with_pillow(data, limits) if pixels is None else _upright(pixels, _jpeg_orientation(data))
     except ImageError:
         raise
     except Exception as error:  # decoders raise many kinds of exceptions for broken bytes
-        raise ImageError(_reason(error)) from None
+        raise ImageError(_reason(error, limits)) from None
 
 
-def _decode_jpeg(data: bytes, at_least: ShapeRule | None) -> Pixels | None:
+def _decode_jpeg(data: bytes, limits: Limits, at_least: ShapeRule | None) -> Pixels | None:
     """None where Pillow should decode: colour spaces of print, and a few stray bytes, which harm no pixel."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        _check_size(width, height)
+        _check_size(width, height, limits)
         if colours not in ("YCbCr", "RGB", "Gray"):
             simplejpeg.decode_jpeg(data, "CMYK")  # Pillow would let damage pass
             return None
@@ -120,27 +196,108 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _decode_with_pillow(data: bytes) -> Pixels:
+def _decode_with_pillow(data: bytes, limits: Limits) -> Pixels:
     if data[:8] == _PNG:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            _check_size(*image.size)
+            _check_size(*image.size, limits)
             image.verify()  # the checksum of every chunk, which decoding does not look at
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(*image.size)
+        _check_size(*image.size, limits)
         image.load()  # first: Pillow turns TIFF upright by itself, and says so only then
-        orientation = _orientation(image)
-        if image.mode in ("I", "F"):
-            raise ImageError("32-bit grey values have no agreed range: convert it to 8 or 16 bits")
-        if image.mode.startswith("I;16"):
-            grey = (np.asarray(image) >> 8).astype(np.uint8)
-            return _upright(np.stack([grey] * 3, axis=-1), orientation)
-        image.info.pop("transparency", None)  # dropped anyway; Pillow would warn of some kinds
-        return _upright(np.asarray(image.convert("RGB")), orientation)
+        return _upright(_rgb(image), _orientation(image))
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > LARGEST_PICTURE:
-        raise ImageError(f"{width} x {height} pixels: more than the {LARGEST_PICTURE} that are decoded")
+def _is_heif(data: bytes) -> bool:
+    """By the brands of its first box (ISO/IEC 14496-12, 4.3). AVIF has some of them in common, and is Pillow's."""
+    end = min(int.from_bytes(data[:4], "big"), len(data), 1024) if data[4:8] == b"ftyp" else 0
+    brands = {data[place : place + 4] for place in range(8, end, 4)}
+    return bool(brands & _HEIF_BRANDS) and not brands & _AVIF_BRANDS
+
+
+def _decode_heif(data: bytes, limits: Limits) -> Pixels:
+    """Upright: the decoder turns the picture as its own boxes say, and EXIF does not count (ISO/IEC 23008-12)."""
+    try:
+        import pi_heif  # type: ignore  # untyped where it is installed, not found elsewhere
+    except ImportError:
+        raise ImageError('a HEIF picture, which needs one more package: pip install "decaf-vision[heif]"') from None
+    _check_coded(data, limits)
+    _check_items(data)
+    pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
+    file = pi_heif.open_heif(data)
+    picture = file[file.primary_index]
+    width, height = picture.size
+    _check_size(width, height, limits)
+    return _rgb(picture.to_pillow())
+
+
+def _check_coded(data: bytes, limits: Limits) -> None:
+    """Refuse large pictures of which little is shown: the decoder crops, after all is decoded.
+
+    The coded sides are in boxes `ispe`; codecs add up to 63 pixels to a side. A size field of 1 means that the size
+    follows the name, in 8 bytes.
+    """
+    for box in _CODED_SIDES.finditer(data):
+        place = box.end() + (12 if box[0].startswith(b"\0\0\0\1") else 4)
+        width, height = (int.from_bytes(data[start : start + 4], "big") for start in (place, place + 4))
+        if max(width - 63, 0) * max(height - 63, 0) > limits.pixels:
+            _check_size(width, height, limits)
+
+
+def _check_items(data: bytes) -> None:
+    """Refuse items whose type or name is no text: pi_heif 1.4 would take the process down with it.
+
+    An item's box `infe` (ISO/IEC 14496-12, 8.11.6): version, flags, number of the item, protection, type, names.
+    """
+    meta = _box(data, b"meta")
+    for found in re.finditer(rb"infe", meta):
+        place = found.start()
+        end = place - 4 + int.from_bytes(meta[place - 4 : place], "big")
+        version = meta[place + 4 : place + 5]
+        texts = meta[place + 8 + (6 if version == b"\3" else 4) : end]
+        try:
+            texts.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ImageError("cannot be decoded (a HEIF item has no readable type)") from None
+
+
+def _box(data: bytes, name: bytes) -> bytes:
+    """The first box of this name on the outermost level; nothing where there is none."""
+    place = 0
+    while place + 8 <= len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[place + 8 : place + 16], "big")
+        end = place + size if size >= 8 else len(data)
+        if data[place + 4 : place + 8] == name:
+            return data[place:end]
+        place = end
+    return b""
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    if image.mode in ("I", "F"):
+        raise ImageError("32-bit grey values have no agreed range: convert it to 8 or 16 bits")
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.stack([grey] * 3, axis=-1)
+    image.info.pop("transparency", None)  # dropped anyway; Pillow would warn of some kinds
+    return np.asarray(image.convert("RGB"))
+
+
+def _check_size(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.pixels:
+        raise ImageError(f"{width} x {height} pixels, {_too_many(width * height, limits)}")
+
+
+def _too_many(pixels: int, limits: Limits) -> str:
+    most = limits.pixels / 1e6
+    return f"{math.ceil(pixels / 1e6)} megapixels: more than the {most:g} that are decoded; see --max-megapixels"
+
+
+def _raise_pillows_bound(limits: Limits) -> None:
+    """Pillow refuses twice its own bound, in places that take no argument."""
+    if Image.MAX_IMAGE_PIXELS is not None and limits.pixels > DEFAULT_LIMITS.pixels:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, limits.pixels)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
@@ -156,8 +313,11 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _reason(error: Any) -> str:
-    text = str(error).split("\n")[0]
+def _reason(error: Exception, limits: Limits) -> str:
+    text = str(error).split("\n")[0].strip()
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):  # before the sides are known
+        pixels = max(map(int, re.findall(r"\d+", text)), default=0)
+        return _too_many(pixels, limits) if pixels > limits.pixels else text
     if "cannot identify image file" in text:
-        return f"not a picture in a format that is read ({', '.join(FORMATS)})"
-    return text or type(error).__name__
+        return f"not a picture in a format that is read ({', '.join(FORMATS)}, HEIF)"
+    return f"cannot be decoded ({text or type(error).__name__})"

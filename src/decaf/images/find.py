@@ -4,105 +4,69 @@ from __future__ import annotations
 
 import codecs
 import errno
-import hashlib
 import os
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from decaf.errors import ImageError
+from decaf.images.archives import open_archive
+from decaf.images.listing import Found, Listing, in_archive, in_folder
 
 # What counts as a picture inside a folder. Files named one by one, or in a list, are taken whatever their name.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif"),
-    *(".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif"),
+    *(".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"),
 )
 
 StrPath = str | os.PathLike[str]
 
 
-class Listing:
-    """The pictures to work on, in order, in about 70 bytes each."""
-
-    def __init__(self, pictures: Iterable[tuple[str, bool]] = ()) -> None:
-        """Take (path, whether it was found in a folder) pairs."""
-        self._packed, self._ends, self._in_folder = bytearray(), array("q", [0]), bytearray()
-        for path, in_folder in pictures:
-            self._packed += os.fsencode(path)
-            self._ends.append(len(self._packed))
-            self._in_folder.append(in_folder)
-        self._cwd = os.getcwd()
-
-    def __len__(self) -> int:
-        return len(self._in_folder)
-
-    def path(self, row: int) -> str:
-        """As the user would write it: a folder's name joined with what lies below it."""
-        return os.fsdecode(bytes(self._packed[self._ends[row] : self._ends[row + 1]]))
-
-    def label(self, row: int) -> str | None:
-        """The name of the folder the picture lies in; None for one that was named by itself or in a list."""
-        if not self._in_folder[row]:
-            return None
-        return os.path.basename(os.path.normpath(os.path.join(self._cwd, os.path.dirname(self.path(row)))))
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """All paths."""
-        return tuple(self.path(row) for row in range(len(self)))
-
-    @property
-    def labels(self) -> tuple[str | None, ...]:
-        """All labels."""
-        return tuple(self.label(row) for row in range(len(self)))
-
-    def digest(self) -> str:
-        """16 hexadecimal digits that change with any path or label, their order, or where relative paths begin."""
-        hasher = hashlib.sha256()
-        if not all(os.path.isabs(self.path(row)) for row in range(len(self))):
-            hasher.update(os.fsencode(self._cwd))
-        for row in range(len(self)):
-            label = self.label(row)
-            hasher.update(os.fsencode(f"{self.path(row)}\0{'' if label is None else '/' + label}\0"))
-        return hasher.hexdigest()[:16]
-
-
-def find_images(source: StrPath | Sequence[StrPath]) -> Listing:
+def find_images(source: StrPath | Sequence[StrPath], column: str = "") -> Listing:
     """List the pictures that `source` names.
 
     Args:
         source: one or several of: a folder (searched recursively, its pictures sorted by the bytes of their paths;
             files and folders that start with a dot are passed over, links are followed, except back up to
-            a folder they lie in), a picture file, or a `.txt` file with one path a line.
+            a folder they lie in), a picture file, a tar file (as WebDataset writes them), a Parquet file with a
+            column of picture bytes, or a `.txt` file with one path a line.
+        column: the Parquet column that holds the pictures, where there are several.
 
     Returns:
         The pictures, source after source. A source named twice is listed twice.
 
     Raises:
-        ImageError: a source does not exist, a folder holds no pictures, or there is nothing at all.
+        ImageError: a source does not exist, a folder or an archive holds no pictures or is damaged, or there is
+            nothing at all.
     """
-    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
-    listing = Listing(picture for path in sources for picture in _expand(os.fspath(path)))
+    sources = as_list(source)
+    listing = Listing(picture for path in sources for picture in _expand(path, column))
     if not len(listing):
-        named = ", ".join(os.fspath(path) for path in sources) or "an empty list"
-        raise ImageError(f"no pictures in {named}: name a folder or files")
+        raise ImageError(f"no pictures in {', '.join(sources) or 'an empty list'}: name a folder or files")
     return listing
 
 
-def _expand(source: str) -> Iterator[tuple[str, bool]]:
+def as_list(source: StrPath | Sequence[StrPath]) -> list[str]:
+    """One or several paths as a list of texts."""
+    given = [source] if isinstance(source, str | os.PathLike) else source
+    return [os.fspath(path) for path in given]
+
+
+def _expand(source: str, column: str) -> Iterator[Found]:
     if os.path.isdir(source):
         found = False
         for path in _walk(source):
             found = True
-            yield path, True
+            yield in_folder(path)
         if not found:
             raise ImageError(f"no pictures in folder {source}: it looks for names ending in {' '.join(SUFFIXES)}")
     elif not os.path.lexists(source):
-        raise ImageError(f"{source} is not there: name a folder, a picture, or a .txt list of paths")
+        raise ImageError(f"{source} is not there: name a folder, a picture, a tar or a .txt list of paths")
     elif source.lower().endswith(".txt"):
-        yield from ((path, False) for path in _read_list(source))
+        yield from map(Found, _read_list(source))
+    elif not source.lower().endswith(SUFFIXES) and (archive := open_archive(source, column)):
+        yield from in_archive(archive)
     else:
-        yield source, False
+        yield Found(source)
 
 
 def _walk(top: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,9 @@ from decaf.nets.preprocess import Preprocess
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _REACH = {"bicubic": 2.0, "bilinear": 1.0}  # radius of the filter, output pixels
 _LARGEST_RESIZED = 2**26  # pixels
+_PLACES = ("tl", "tr", "bl", "br", "center")
+VIEWS = (*_PLACES, *(f"{place}-mirror" for place in _PLACES))
+_SNAP = 6  # decimals of a pixel; what is finer is rounding error
 
 
 def prepare(pixels: Pixels, preprocess: Preprocess) -> Pixels:
@@ -37,14 +41,84 @@ def prepare(pixels: Pixels, preprocess: Preprocess) -> Pixels:
     height, width = pixels.shape[:2]
     new_height, new_width = resized_shape(height, width, preprocess)
     crop, kernel = preprocess.crop, _FILTERS[preprocess.interpolation]
-    if max(height * new_width, new_height * crop) > _LARGEST_RESIZED:
-        raise ImageError(f"{width} x {height} pixels is too elongated to resize")
+    _check_resized(height, width, height * new_width, new_height * crop)
     top, left = (new_height - crop) // 2, (new_width - crop) // 2
     first, last = _rows_reached(height, new_height, top, preprocess)
     rows = Image.fromarray(pixels[first:last]).resize((new_width, last - first), kernel)
     canvas = Image.new("RGB", (crop, height))
     canvas.paste(rows.crop((left, 0, left + crop, last - first)), (0, first))
     return np.asarray(canvas.resize((crop, new_height), kernel))[top : top + crop]
+
+
+def prepare_ten(pixels: Pixels, preprocess: Preprocess) -> tuple[Pixels, ...]:
+    """Resize a picture once and crop the ten views that DeCAF's scores were averaged over.
+
+    The four corners and the centre of the whole resized picture, then the left-right mirror of each, in the order of
+    `VIEWS`: as torchvision's `TenCrop`. The original took its corners from a 256 x 256 square, which is the same under
+    `warp`, and turned its last five views upside down where mirrors were meant. The centre view is that of `prepare`.
+
+    Args:
+        pixels: (h, w, 3) uint8, RGB.
+        preprocess: the rule, the sides and the filter.
+
+    Returns:
+        Ten arrays (crop, crop, 3) uint8, RGB.
+
+    Raises:
+        ImageError: as `prepare`.
+    """
+    height, width = pixels.shape[:2]
+    new_height, new_width = resized_shape(height, width, preprocess)
+    _check_resized(height, width, height * new_width, new_height * new_width)
+    kernel = _FILTERS[preprocess.interpolation]
+    rows = Image.fromarray(pixels).resize((new_width, height), kernel)
+    whole = np.asarray(rows.resize((new_width, new_height), kernel))
+    bottom, right = new_height - preprocess.crop, new_width - preprocess.crop
+    corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
+    views = [whole[top : top + preprocess.crop, left : left + preprocess.crop] for top, left in corners]
+    return tuple(np.ascontiguousarray(view) for view in [*views, *(view[:, ::-1] for view in views)])
+
+
+def cut_box(pixels: Pixels, box: tuple[float, float, float, float], context: float = 1.0) -> Pixels:
+    """Cut a box out of a picture, with some of its surroundings.
+
+    As the DeCAF paper does for birds (section 4.3): the box grows about its centre, and what reaches over the edge of
+    the picture is left out. Pixels that it covers in part belong to it.
+
+    Args:
+        pixels: (h, w, 3) uint8.
+        box: x0, y0, x1, y1: left, top, right and bottom edge in pixels of the upright picture; (0, 0, w, h) is all.
+        context: what width and height of the box are multiplied by: finite, above 0.
+
+    Returns:
+        (h', w', 3) uint8, a view with at least one pixel.
+
+    Raises:
+        ImageError: the box is not finite, has no area, or lies outside the picture.
+    """
+    x0, y0, x1, y1 = box
+    if not all(map(math.isfinite, box)):
+        raise ImageError(f"box {_numbers(box)} has a side that is not finite")
+    if x1 <= x0 or y1 <= y0:
+        raise ImageError(f"box {_numbers(box)} has no area: it needs x0 < x1 and y0 < y1")
+    rows, columns = (_grown(*side, context) for side in ((y0, y1, pixels.shape[0]), (x0, x1, pixels.shape[1])))
+    if rows is None or columns is None:
+        raise ImageError(f"box {_numbers(box)} is outside of the picture ({pixels.shape[1]} x {pixels.shape[0]})")
+    return pixels[rows, columns]
+
+
+def _grown(low: float, high: float, length: int, context: float) -> slice | None:
+    """One side of a box, scaled about its middle, in whole pixels 0..length; None outside of them."""
+    growth = (high / 2 - low / 2) * (context - 1)
+    first, last = low - growth, high + growth
+    if min(last, high) <= 0 or max(first, low) >= length:
+        return None
+    start = min(math.floor(round(max(first, 0), _SNAP)), length - 1)
+    return slice(start, max(math.ceil(round(min(last, length), _SNAP)), start + 1))
+
+
+def _numbers(box: tuple[float, float, float, float]) -> str:
+    return " ".join(f"{value:g}" for value in box)
 
 
 def resized_shape(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
@@ -54,6 +128,11 @@ def resized_shape(height: int, width: int, preprocess: Preprocess) -> tuple[int,
         return size, size
     short = min(height, width)
     return size * height // short, size * width // short
+
+
+def _check_resized(height: int, width: int, *steps: int) -> None:
+    if max(steps) > _LARGEST_RESIZED:
+        raise ImageError(f"{width} x {height} pixels is too elongated to resize")
 
 
 def _rows_reached(height: int, new_height: int, top: int, preprocess: Preprocess) -> tuple[int, int]:
@@ -70,7 +149,8 @@ def load(path: str, preprocess: Preprocess, *, fast_decode: bool = False) -> Pix
 
     `fast_decode` decodes a large JPEG at a reduced scale, never below the resized picture. Raises ImageError.
     """
-    data = read_file(path)
+    data, _ = read_file(path)
     if not fast_decode:
         return prepare(decode(data), preprocess)
-    return prepare(decode(data, lambda height, width: resized_shape(height, width, preprocess)), preprocess)
+    rule = partial(resized_shape, preprocess=preprocess)
+    return prepare(decode(data, at_least=rule), preprocess)

@@ -31,7 +31,7 @@ def save_predictions(pictures: Sequence[tuple[str, Sequence[Guess]]], out: Path)
     figure = Figure(figsize=(3.4 * count, 4.4), dpi=120, layout="constrained")
     axes = figure.subplots(2, count, squeeze=False, height_ratios=(3, 2))
     for column, (path, guesses) in enumerate(pictures):
-        axes[0, column].imshow(decode(read_file(path)))
+        axes[0, column].imshow(decode(read_file(path)[0]))
         axes[0, column].set_axis_off()
         _draw_bars(axes[1, column], guesses)
     with atomic_path(out) as temporary:

@@ -1,0 +1,87 @@
+"""From row numbers to what the network sees of them: each picture is read and decoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from decaf.errors import ImageError
+from decaf.features.pipeline import Sample
+from decaf.features.rows import Row, Rows
+from decaf.images.boxes import Box
+from decaf.images.decode import Limits, Origin, Pixels, decode
+from decaf.images.prepare import VIEWS, cut_box, prepare, prepare_ten, resized_shape
+from decaf.nets.preprocess import Preprocess
+
+OnBroken = Callable[[str, str], None]
+"""Called with a picture's path and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Load rows of a feature set.
+
+    Attributes:
+        rows: what each row is.
+        preprocess: how pixels become the network's input.
+        limits: caps on files and pictures.
+        context: how much wider and higher than its box a region is.
+        fast_decode: decode large JPEG files at a reduced scale.
+        on_broken: may raise, to stop at a broken picture.
+    """
+
+    rows: Rows
+    preprocess: Preprocess
+    limits: Limits
+    context: float
+    fast_decode: bool
+    on_broken: OnBroken
+
+    def __call__(self, numbers: Sequence[int]) -> list[Sample]:
+        """A sample for each row."""
+        samples: list[Sample] = []
+        for picture, group in groupby(map(self.rows.__getitem__, numbers), key=lambda row: row.picture):
+            samples.extend(self._samples(picture, list(group)))
+        return samples
+
+    def _samples(self, picture: int, rows: Sequence[Row]) -> Iterator[Sample]:
+        origin: Origin | None = None
+        try:
+            data, origin = self.rows.listing.read(picture, self.limits)
+            pixels = self._decode(data)
+        except ImageError as error:
+            yield from [self._broken(picture, error, origin or self.rows.listing.origin(picture))] * len(rows)
+            return
+        for _, views in groupby(rows, key=lambda row: row.region):
+            yield from self._views(pixels, list(views), origin)
+
+    def _decode(self, data: bytes) -> Pixels:
+        if not self.fast_decode:
+            return decode(data, self.limits)
+        return decode(data, self.limits, lambda height, width: resized_shape(height, width, self.preprocess))
+
+    def _views(self, pixels: Pixels, rows: Sequence[Row], origin: Origin) -> Iterator[Sample]:
+        """Samples of one region."""
+        try:
+            region = self._region(pixels, rows[0].region, rows[0].box)
+            if self.rows.views == "center":
+                yield Sample((prepare(region, self.preprocess),), None, origin)
+                return
+            ten = prepare_ten(region, self.preprocess)
+        except ImageError as error:
+            yield from [self._broken(rows[0].picture, error, origin)] * len(rows)
+            return
+        for row in rows:
+            yield Sample(ten if self.rows.views == "ten-mean" else (ten[VIEWS.index(row.view)],), None, origin)
+
+    def _region(self, pixels: Pixels, region: str, box: Box | None) -> Pixels:
+        if self.rows.boxes is None:
+            return pixels
+        if box is None:
+            raise ImageError("no box is given for this picture")
+        return cut_box(pixels, box.corners, self.context)
+
+    def _broken(self, picture: int, error: ImageError, origin: Origin | None) -> Sample:
+        self.on_broken(self.rows.listing.path(picture), str(error))
+        return Sample((), str(error), origin)
