@@ -159,7 +159,9 @@ def test_rerun_in_another_precision_is_refused_by_name(pictures: Path, out: Path
 
 def test_rerun_over_other_pictures_is_refused(pictures: Path, lite0: Net, out: Path) -> None:
     decaf.extract(pictures, lite0, out=out)
-    with pytest.raises(SettingsDiffer, match=r"made from 7 pictures .*this run has 4 or other paths: pass --update"):
+    with pytest.raises(
+        SettingsDiffer, match=r"made from 7 pictures .*this run has 4 pictures, or other paths or boxes: pass --update"
+    ):
         decaf.extract(pictures / "cat", lite0, out=out)
 
 

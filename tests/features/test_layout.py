@@ -121,6 +121,15 @@ def backwards(columns: dict[str, list[Any]]) -> None:
         values.reverse()
 
 
+def first_of_no_shard(columns: dict[str, list[Any]]) -> None:
+    for name, value in {"shard": -1, "row": 0, "position": None}.items():
+        columns[name].insert(0, value)
+
+
+def mixed_shards(columns: dict[str, list[Any]]) -> None:
+    columns["shard"][2:4], columns["row"][2:6] = [1, 0], [2, 1, 2, 3]
+
+
 def twice(columns: dict[str, list[Any]]) -> None:
     for values in columns.values():
         values.append(values[-1])
@@ -137,10 +146,13 @@ DAMAGES: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
     "all positions lost": lambda columns: columns.update(position=[None] * len(columns["position"])),
     "position below zero": put("position", 0, -1),
     "position far below zero": put("position", 0, -(2**62)),
+    "last position counted from the end": lambda columns: put("position", columns["position"].index(6), -1)(columns),
     "position too large": put("position", 0, 7),
     "position huge": put("position", 0, 2**62),
     "shard below zero": put("shard", 0, -1),
     "shards below zero": lambda columns: columns.update(shard=[shard - 4 for shard in columns["shard"]]),
+    "a removed row of no shard": first_of_no_shard,
+    "shards mixed": mixed_shards,
     "no shard": put("shard", 0, None),
     "row below zero": put("row", 0, -1),
     "row too large": put("row", 2, 3),

@@ -251,7 +251,6 @@ def test_a_run_with_other_boxes_is_refused_and_the_same_one_continues(scenes: Pa
     assert shard_bytes(out) == before
 
 
-@pytest.mark.xfail(strict=True, raises=(AttributeError, SettingsDiffer), reason="settings.py takes them as they come")
 @pytest.mark.parametrize("other", [{"context": 2.0}, {"boxes": Path}])
 def test_equal_values_of_another_kind_are_the_same_settings(
     scenes: Path, net: Net, tmp_path: Path, other: dict[str, Any]

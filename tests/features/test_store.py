@@ -22,10 +22,6 @@ from tests.features.helpers import shard_bytes, tiny_net, write_pictures
 
 COUNT, BROKEN = 23, (0, 7, 22)
 
-shards_warns = pytest.mark.xfail(
-    strict=True, raises=(RuntimeWarning, ExceptionGroup), reason="shards.vectors lets NumPy warn before it refuses"
-)
-
 
 @pytest.fixture(scope="module")
 def net() -> Net:
@@ -84,7 +80,6 @@ def test_a_rerun_with_another_store_is_refused(
     assert shard_bytes(tmp_path / "out") == written
 
 
-@shards_warns
 def test_values_too_large_are_refused_by_layer_and_leave_nothing_half_written(paths: list[str], tmp_path: Path) -> None:
     net, out = tiny_net(scale=1e6), tmp_path / "out"
     for _ in range(2):  # the second run meets what the first left
@@ -94,7 +89,6 @@ def test_values_too_large_are_refused_by_layer_and_leave_nothing_half_written(pa
     assert np.abs(decaf.extract(paths, net, ["pool", "fc"]).valid.X("fc")).max() > 65504
 
 
-@shards_warns
 @given(
     values=arrays.arrays(np.float32, (3, 2), elements=st.floats(width=32, allow_nan=True)),
     broken=st.lists(st.booleans(), min_size=3, max_size=3),
@@ -118,8 +112,8 @@ def test_finite_values_are_rounded_or_refused_never_made_infinite(values: np.nda
     [
         (65504, True),
         (65519, True),
-        pytest.param(65520, False, marks=shards_warns),
-        pytest.param(-65520, False, marks=shards_warns),
+        (65520, False),
+        (-65520, False),
     ],
 )
 def test_the_greatest_float16_fits(value: float, fits: bool) -> None:

@@ -399,6 +399,20 @@ def test_additions_behind_a_half_full_shard_are_put_in_order(photos: Path, net: 
     assert content(grown.features) == fresh_content(files, net)
 
 
+@pytest.mark.parametrize("added", [3, 6])
+def test_whole_shards_of_additions_before_whole_shards_are_put_in_order(
+    photos: Path, net: Net, out: Path, added: int
+) -> None:
+    files = [photos / name for name in NAMES[:6]]
+    first_run(files, net, out)
+    more = [photos / "ant" / f"{seed}.bmp" for seed in range(added)]
+    for seed, path in enumerate(more):
+        draw(path, 40 + seed)
+    grown = run(more + files, net, out, update=True)
+    assert grown.computed == added and len(order_files(out)) == 1
+    assert content(grown.features) == fresh_content(more + files, net)
+
+
 def no_space(*_: Any) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -530,6 +544,7 @@ def test_killed_in_an_update_and_rerun_gives_the_bytes_of_an_unbroken_one(
     assert killed.returncode == -signal.SIGKILL
     assert len(set(shard_bytes(out)) - shards) == 2 and len(list(out.glob(".shard-*.tmp"))) == 1
     assert content(decaf.FeatureSet.open(out)) == before
+    (out / ".order-0123456789abcdef.parquet.1-2.tmp").write_bytes(b"half an order")
     rerun, unbroken = run(photos, net, out, update=True), run(photos, net, copy, update=True)
     assert (rerun.computed, unbroken.computed) == (2, 8)
     assert shard_bytes(out) == shard_bytes(copy) and order_files(out) == order_files(copy)

@@ -208,7 +208,7 @@ def _say_after(summary: dict[str, Any], computed_in: float) -> None:
         click.echo(f"{summary['computed']:,} {what} in {computed_in:.1f} s, {rate}")
     if summary["broken"]:
         click.echo(f"{summary['broken']:,} broken: their rows say why, and `decaf info {summary['out']}` lists them")
-    if summary["broken"] == summary["rows"]:
+    if summary["broken"] == summary["rows"] == summary["pictures"]:
         click.echo("none could be read: a list of paths must be named .txt", err=True)
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in summary["layers"].items())
     click.echo(f"{summary['out']}: {summary['rows']:,} rows, {shapes}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -117,7 +118,7 @@ def plan(
     options.check()
     sources = as_list(source)
     listing = find_images(sources, options.column)
-    boxes = Boxes(options.boxes, listing, sources) if options.boxes else None
+    boxes = Boxes(os.fspath(options.boxes), listing, sources) if options.boxes else None
     rows = Rows(listing, boxes, options.views)
     loaded = _chosen_net(net, options).with_resize(options.resize)
     names = [layers] if isinstance(layers, str) else list(layers or [loaded.default_layer])

@@ -223,7 +223,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
             and all(type(number) is int and number > 0 for number in numbers)
             and all(isinstance(environment, dict) for environment in meta["environments"])
             and len(meta["environments"]) > 0
-            and {"given", "folder", "digest"} <= set(meta["source"])
+            and {"given", "folder", "digest", "pictures"} <= set(meta["source"])
             and meta["settings"]["store"] in STORES
         )
         Preprocess.from_dict(meta["settings"]["preprocess"])

@@ -148,10 +148,16 @@ def _refuse_other_listing(out: Path, stored: Mapping[str, Any], asked: Mapping[s
     before, now = stored["source"], asked["source"]
     if (before["count"], before["digest"]) != (now["count"], now["digest"]):
         raise SettingsDiffer(
-            f"{out} was made from {before['count']} pictures ({', '.join(before['given'][:3])}, seen from "
-            f"{before['folder']}), this run has {now['count']} or other paths: pass --update to compute what changed, "
+            f"{out} was made from {_counted(before)} ({', '.join(before['given'][:3])}, seen from "
+            f"{before['folder']}), this run has {_counted(now)}, or other paths or boxes: "
+            "pass --update to compute what changed, "
             f"name the same sources from there, or {_ELSEWHERE}"
         )
+
+
+def _counted(source: Mapping[str, Any]) -> str:
+    pictures, rows = source["pictures"], source["count"]
+    return f"{pictures} pictures" if pictures == rows else f"{pictures} pictures, {rows} rows"
 
 
 def _is_done(out: Path, meta: Mapping[str, Any], rows: Rows, shard: int, part: range) -> bool:

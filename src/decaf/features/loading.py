@@ -9,7 +9,6 @@ from itertools import groupby
 from decaf.errors import ImageError
 from decaf.features.pipeline import Sample
 from decaf.features.rows import Row, Rows
-from decaf.images.boxes import Box
 from decaf.images.decode import Limits, Origin, Pixels, decode
 from decaf.images.prepare import VIEWS, cut_box, prepare, prepare_ten, resized_shape
 from decaf.nets.preprocess import Preprocess
@@ -47,6 +46,10 @@ class Loader:
 
     def _samples(self, picture: int, rows: Sequence[Row]) -> Iterator[Sample]:
         origin: Origin | None = None
+        if self.rows.boxes and rows[0].box is None:
+            missing = Sample((), "no box is given for this picture", self.rows.listing.origin(picture))
+            yield from [missing] * len(rows)
+            return
         try:
             data, origin = self.rows.listing.read(picture, self.limits)
             pixels = self._decode(data)
@@ -64,7 +67,8 @@ class Loader:
     def _views(self, pixels: Pixels, rows: Sequence[Row], origin: Origin) -> Iterator[Sample]:
         """Samples of one region."""
         try:
-            region = self._region(pixels, rows[0].region, rows[0].box)
+            box = rows[0].box
+            region = cut_box(pixels, box.corners, self.context) if box else pixels
             if self.rows.views == "center":
                 yield Sample((prepare(region, self.preprocess),), None, origin)
                 return
@@ -74,13 +78,6 @@ class Loader:
             return
         for row in rows:
             yield Sample(ten if self.rows.views == "ten-mean" else (ten[VIEWS.index(row.view)],), None, origin)
-
-    def _region(self, pixels: Pixels, region: str, box: Box | None) -> Pixels:
-        if self.rows.boxes is None:
-            return pixels
-        if box is None:
-            raise ImageError("no box is given for this picture")
-        return cut_box(pixels, box.corners, self.context)
 
     def _broken(self, picture: int, error: ImageError, origin: Origin | None) -> Sample:
         self.on_broken(self.rows.listing.path(picture), str(error))

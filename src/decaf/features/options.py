@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from decaf.errors import UnknownName
 from decaf.features.rows import Views
 from decaf.images.decode import DEFAULT_LIMITS, Limits
+from decaf.images.find import StrPath
 from decaf.nets.cut import Pool
 from decaf.nets.preprocess import Preprocess
 
@@ -51,7 +52,7 @@ class Options:
     pool: Pool = "none"
     flat: bool = False
     views: Views = "center"
-    boxes: str = ""
+    boxes: StrPath = ""
     context: float = 1.0
     store: Store = "f32"
     update: bool = False

@@ -36,7 +36,7 @@ def describe(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": {
             "given": [str(stored_text(path)) for path in sources][:100],
-            "boxes": stored_text(options.boxes) or None,
+            "boxes": stored_text(os.fspath(options.boxes)) or None,
             "folder": stored_text(os.getcwd()),
             "pictures": len(rows.listing),
             "count": len(rows),
@@ -68,7 +68,7 @@ def describe_settings(net: Net, layers: Sequence[Layer], runtime: Runtime, optio
         "pool": options.pool,
         "precision": runtime.precision,
         "store": options.store,
-        "regions": f"boxes x {options.context}" if options.boxes else "whole",
+        "regions": f"boxes x {float(options.context)}" if options.boxes else "whole",
         "views": options.views,
     }
 

@@ -107,9 +107,10 @@ def vectors(
     values: NDArray[np.float32], broken: NDArray[np.bool_], store: str = "f32", layer: str = ""
 ) -> pa.FixedSizeListArray:
     """Rows of numbers as an Arrow column, null where `broken`."""
-    stored = np.ascontiguousarray(values, STORES[store].to_pandas_dtype()).reshape(-1)
-    if store == "f16" and not np.isfinite(stored).all() and np.isfinite(values).all():
-        greatest = np.abs(values).max()
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(values, STORES[store].to_pandas_dtype()).reshape(-1)
+    if store == "f16" and (lost := np.isinf(stored) & np.isfinite(values.reshape(-1))).any():
+        greatest = np.abs(values.reshape(-1)[lost]).max()
         raise FeatureSetError(f"layer {layer} reaches {greatest:g}, float16 only 65504: use --store f32")
     mask = pa.array(broken) if broken.any() else None
     kind = pa.list_(pa.field("element", STORES[store]), values.shape[1])
