@@ -140,7 +140,7 @@ DAMAGES: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
     "a row twice": twice,
     "rows backwards": backwards,
     "no rows": lambda columns: [values.clear() for values in columns.values()],
-    "a position twice": lambda columns: put("position", 0, columns["position"][3])(columns),
+    "a position twice": lambda columns: put("position", columns["position"].index(6), 0)(columns),
     "a position too many": put("position", 1, 0),
     "a position lost": put("position", 0, None),
     "all positions lost": lambda columns: columns.update(position=[None] * len(columns["position"])),

@@ -46,7 +46,7 @@ class Loader:
 
     def _samples(self, picture: int, rows: Sequence[Row]) -> Iterator[Sample]:
         origin: Origin | None = None
-        if self.rows.boxes and rows[0].box is None:
+        if rows[0].lacks_box:
             missing = Sample((), "no box is given for this picture", self.rows.listing.origin(picture))
             yield from [missing] * len(rows)
             return

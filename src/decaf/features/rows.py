@@ -36,6 +36,11 @@ class Row:
     box: Box | None
     view: str
 
+    @property
+    def lacks_box(self) -> bool:
+        """Whether boxes were given, but none of this picture."""
+        return self.box is None and self.region == NO_BOX
+
 
 @dataclass(frozen=True)
 class Rows:

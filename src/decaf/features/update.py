@@ -105,7 +105,8 @@ def _same_listing(meta: Mapping[str, Any], rows: Rows) -> bool:
 def _readable_now(places: NDArray[np.int64], stored: _Stored, rows: Rows, limits: Limits) -> list[int]:
     """Rows whose file could not be read and now can, be it the same in size and time: broken ones, to try again."""
     unread = np.flatnonzero(np.isin(places, stored.places[stored.unread])).tolist()
-    return [row for row in unread if _content(rows.listing, rows[row].picture, limits) != (None,)]
+    files = ((row, rows[row]) for row in unread)
+    return [n for n, row in files if not row.lacks_box and _content(rows.listing, row.picture, limits) != (None,)]
 
 
 def _in_common(some: Keys, others: Keys) -> int:
