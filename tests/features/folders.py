@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,3 +145,23 @@ def fresh_content(source: Source, net: Net, **options: Any) -> dict[str, Any]:
 
 def order_files(out: Path) -> list[str]:
     return sorted(path.name for path in out.glob("order-*"))
+
+
+def write_boxes(path: Path, *boxes: str) -> str:
+    path.write_text("\n".join(["path,x0,y0,x1,y1,id,label", *boxes]) + "\n")
+    return str(path)
+
+
+def no_space(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, nth: int) -> None:
+    """Let the disk be full when one of the extraction's functions is called for the n-th time."""
+    real, calls = getattr(module, name), Counter[str]()
+
+    def counted(*arguments: Any) -> Any:
+        calls[name] += 1
+        return no_space() if calls[name] == nth else real(*arguments)
+
+    monkeypatch.setattr(module, name, counted)

@@ -16,6 +16,8 @@ from decaf.nets.preprocess import Preprocess
 OnError = Literal["record", "stop"]
 Store = Literal["f32", "f16"]
 
+_LARGEST_SHARD = 2**31
+
 
 @dataclass(frozen=True)
 class Options:
@@ -78,8 +80,8 @@ class Options:
         for name, kind in (("on_error", OnError), ("views", Views), ("store", Store)):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise UnknownName(f"{name} is {value!r}: use one of {', '.join(get_args(kind))}")
-        if self.shard_size < 0:
-            raise UnknownName(f"{self.shard_size} rows per shard: use a positive number, or 0 for the default")
+        if not 0 <= self.shard_size < _LARGEST_SHARD:
+            raise UnknownName(f"{self.shard_size} rows per shard: use 1 to {_LARGEST_SHARD - 1}, or 0 for the default")
         for name in ("context", "max_megabytes", "max_megapixels"):
             if not (isfinite(value := getattr(self, name)) and value > 0):
                 raise UnknownName(f"{name} is {value}: use a positive number")

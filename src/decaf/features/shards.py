@@ -192,4 +192,5 @@ def _read(path: Path, column: str, count: int) -> pa.ChunkedArray:
 
 def unreadable(path: Path, why: object) -> FeatureSetError:
     """What to say of a damaged or foreign shard."""
-    return FeatureSetError(f"{path} cannot be read ({why}): delete it and run `decaf extract` again")
+    reason = (str(why).splitlines() or [type(why).__name__])[0]
+    return FeatureSetError(f"{path} cannot be read ({reason}): delete it and run `decaf extract` again")
