@@ -72,7 +72,7 @@ Row = tuple[str | None, str]
 
 
 # "LZWDecode: Not enough data ...", "tempfile.tif: Using code not yet in table."
-LIBTIFF = re.compile(r"(tempfile\.tif|_?TIFF\w+|Fax\w+|[A-Za-z]+(Decode|PreDecode|SetupDecode|Setup\w*)\w*): ")
+LIBTIFF = re.compile(r"(tempfile\.tif|JPEGLib|_?TIFF\w+|Fax\w+|[A-Za-z]+(Decode|PreDecode|SetupDecode|Setup\w*)\w*): ")
 
 
 @dataclass
