@@ -4,6 +4,7 @@ DecafError
 ├── NetError          a network or parameter file cannot be used (also a ValueError)
 ├── UnknownName       a net, layer or setting nobody has heard of (also a LookupError)
 ├── ImageError        one picture cannot be read (also a ValueError)
+│   └── NotTried      it could not even be tried here: a package or memory is missing
 ├── BrokenPicture     a broken picture ended a run that was told to stop at one (also a ValueError)
 ├── TableError        a CSV file of boxes or labels cannot be used (also a ValueError)
 ├── FeatureSetError   a feature folder cannot be read or written (also a ValueError)
@@ -26,6 +27,10 @@ class UnknownName(DecafError, LookupError):
 
 class ImageError(DecafError, ValueError):
     """The picture cannot be decoded. Replace the file; `decaf extract` records it and goes on."""
+
+
+class NotTried(ImageError):
+    """The picture could not be tried here. Provide what the message names and run `decaf extract --update`."""
 
 
 class BrokenPicture(DecafError, ValueError):

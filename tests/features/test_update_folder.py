@@ -93,7 +93,7 @@ def test_the_command_line_tells_what_was_done(
     (photos / "cat" / "0.bmp").unlink()
     with pytest.raises(SystemExit):
         main([str(word) for word in (*words, "--update", "--checksum")])
-    assert "0 rows added, 0 rows changed, 1 rows removed, 6 rows kept\n" in capsys.readouterr().out
+    assert "rows: 0 added, 0 changed, 1 removed, 6 kept\n" in capsys.readouterr().out
 
 
 def test_slices_masks_and_exports_of_an_updated_folder_are_in_input_order(

@@ -144,12 +144,14 @@ from decaf.features import shards
 
 real, written = shards.pq.write_table, []
 
-def write_table(table, path, **options):
-    real(table, path, **options)
-    if "shard-" in str(path):
+def write_table(table, file, **options):
+    real(table, file, **options)
+    file.flush()
+    path = Path(file.name)
+    if "shard-" in path.name:
         written.append(path)
     if len(written) == 3:
-        Path(path).write_bytes(Path(path).read_bytes()[:100])
+        path.write_bytes(path.read_bytes()[:100])
         os.kill(os.getpid(), signal.SIGKILL)
 
 shards.pq.write_table = write_table

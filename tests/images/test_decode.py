@@ -711,7 +711,7 @@ def test_file_that_is_written_to_while_it_is_read_is_refused(
     path.write_bytes(b"as large")
     os.utime(path, ns=(1, 1))
     written_meanwhile(path, monkeypatch, lambda: path.write_bytes(content))
-    assert read_reason(path) == "was written to while it was read: run again"
+    assert read_reason(path) == "was written to while it was read: run again with --update"
     assert read_file(str(path))[0] == content
 
 
@@ -720,7 +720,7 @@ def test_length_tells_what_the_time_does_not(tmp_path: Path, monkeypatch: pytest
     path.write_bytes(b"as large")
     os.utime(path, ns=(1, 1))
     written_meanwhile(path, monkeypatch, lambda: (path.write_bytes(b"longer than before"), os.utime(path, ns=(1, 1))))
-    assert read_reason(path) == "was written to while it was read: run again"
+    assert read_reason(path) == "was written to while it was read: run again with --update"
 
 
 def test_no_more_is_read_than_allowed_though_the_file_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

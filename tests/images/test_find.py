@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from tests.conftest import ordinary_user
 
 from decaf.errors import ImageError
 from decaf.images.find import SUFFIXES, find_images
@@ -269,29 +268,6 @@ def test_empty_list_file_is_named(tmp_path: Path, text: bytes) -> None:
 
 def test_no_sources_at_all_are_an_error() -> None:
     assert "empty list" in reason([])
-
-
-@pytest.fixture
-def public_folder() -> Iterator[Path]:
-    """A folder that every user may enter, unlike pytest's."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder
-    for path in folder.iterdir():
-        path.chmod(0o755)
-    shutil.rmtree(folder)
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may read everything, so be nobody for a while."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 # Without r a folder cannot be listed; without x what is listed cannot be looked at.

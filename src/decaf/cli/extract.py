@@ -157,6 +157,8 @@ def extract(
 
     started = time.perf_counter()
     job = plan(list(sources), net, layers, Path(out), Options(**options))
+    if options["checksum"]:
+        click.echo(f"reading {len(job.rows.listing):,} pictures to compare their contents", err=True)
     with held(job.out, job.meta, job.rows, job.options) as work:
         if not as_json:
             _say_before(job, work)
@@ -182,7 +184,7 @@ def extract(
     if as_json:
         print_json(summary)
     else:
-        _say_after(summary, computed_in)
+        _say_after(summary, computed_in, (features.errors[0] or "").startswith("not a picture"))
 
 
 def _say_before(job: Any, work: Any) -> None:
@@ -196,19 +198,19 @@ def _say_before(job: Any, work: Any) -> None:
         unused = job.rows.boxes.unused
         click.echo(f"note: {len(unused):,} paths with boxes are no picture here, first {unused[0]}", err=True)
     if work.update:
-        click.echo(", ".join(f"{count:,} rows {what}" for what, count in work.update.to_dict().items()))
+        click.echo("rows: " + ", ".join(f"{count:,} {what}" for what, count in work.update.to_dict().items()))
     elif work.rows < rows:
         click.echo(f"{rows - work.rows:,} rows are there already")
 
 
-def _say_after(summary: dict[str, Any], computed_in: float) -> None:
+def _say_after(summary: dict[str, Any], computed_in: float, list_is_likely: bool) -> None:
     if summary["computed"]:
         what = "pictures" if summary["rows"] == summary["pictures"] else "rows"
         rate = f"{summary['images_per_second']:.0f} {what if what == 'rows' else 'images'}/s"
         click.echo(f"{summary['computed']:,} {what} in {computed_in:.1f} s, {rate}")
     if summary["broken"]:
         click.echo(f"{summary['broken']:,} broken: their rows say why, and `decaf info {summary['out']}` lists them")
-    if summary["broken"] == summary["rows"] == summary["pictures"]:
-        click.echo("none could be read: a list of paths must be named .txt", err=True)
+    if summary["rows"] == summary["broken"] == 1 and list_is_likely:
+        click.echo("note: a list of paths must be named .txt", err=True)
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in summary["layers"].items())
     click.echo(f"{summary['out']}: {summary['rows']:,} rows, {shapes}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def info(thing: str, preprocess: str | None, as_json: bool) -> None:
     decaf info features
     decaf info efficientnet-lite0 --json
     """
-    about = _features(thing) if Path(thing).is_dir() else describe_net(thing, preprocess)
+    about = _features(thing) if os.path.isdir(thing) else describe_net(thing, preprocess)
     if as_json:
         print_json(about)
     else:
@@ -50,7 +51,7 @@ def _features(folder: str) -> dict[str, Any]:
             for row in features.broken.nonzero()[0]
         ],
         "labels": len(labels),
-        "bytes": sum(path.stat().st_size for path in Path(folder).iterdir()),
+        "bytes": sum(path.stat().st_size for path in Path(folder).glob("[!.]*")),
         **meta,
     }
 

@@ -65,4 +65,7 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, DecafError):
         return text
+    if isinstance(error, OSError) and error.strerror:
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror}: make room or change its permissions"
     return f"{type(error).__name__}: {text}; this is a fault of decaf: run with --debug and report it"

@@ -205,10 +205,10 @@ class FeatureSet:
     def _gather(self, read: Callable[[Path, int], NDArray[Scalar]], out: NDArray[Scalar]) -> NDArray[Scalar]:
         """Fill `out` with the selected rows, touching only the shards they lie in."""
         size = int(self.meta["shard_size"])
-        shard_of = self.rows // size
-        for shard in np.unique(shard_of):
-            where = np.flatnonzero(shard_of == shard)
-            values = read(self.folder / shard_name(int(shard)), self.shard_rows[int(shard)])
+        by_shard = np.argsort(self.rows, kind="stable")
+        shards, starts = np.unique(self.rows[by_shard] // size, return_index=True)
+        for shard, where in zip(shards.tolist(), np.split(by_shard, starts[1:]), strict=False):
+            values = read(self.folder / shard_name(shard), self.shard_rows[shard])
             out[where] = values[self.rows[where] - shard * size]
         return out
 
@@ -225,10 +225,13 @@ def read_meta(folder: Path) -> dict[str, Any]:
             and len(meta["environments"]) > 0
             and {"given", "folder", "digest", "pictures"} <= set(meta["source"])
             and meta["settings"]["store"] in STORES
+            and {"views", "regions"} <= set(meta["settings"])
         )
         Preprocess.from_dict(meta["settings"]["preprocess"])
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FeatureSetError(f"{folder} is not a feature folder: name one that `decaf extract -o` made") from None
+    except OSError as error:
+        raise FeatureSetError(f"cannot read {folder / ABOUT} ({error.strerror}): make it readable") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, DecafError):
         known = False
     if not known:
@@ -237,8 +240,11 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 
 def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Write `decaf.json`, whole or not at all."""
-    write_atomically(folder / ABOUT, json.dumps(meta, indent=1, ensure_ascii=False).encode())
+    """Write `decaf.json`, whole or not at all; leave one alone that says the same."""
+    text = json.dumps(meta, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    path = folder / ABOUT
+    if not path.exists() or path.read_bytes() != text:
+        write_atomically(path, text)
 
 
 def _shapes(meta: Mapping[str, Any]) -> dict[str, list[int]]:

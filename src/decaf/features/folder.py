@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,8 +106,9 @@ def disk_errors(out: Path) -> Iterator[None]:
     except FileExistsError:
         raise FeatureSetError(f"{out} is a file: name a folder") from None
     except OSError as error:
+        remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
         why = error.strerror or str(error)
-        raise FeatureSetError(f"cannot write {out} ({why}): make room or name another folder") from error
+        raise FeatureSetError(f"cannot write {out} ({why}): {remedy} or name another folder") from error
 
 
 def _work(out: Path, meta: Mapping[str, Any], rows: Rows, options: Options) -> Work:
@@ -167,7 +169,8 @@ def _is_done(out: Path, meta: Mapping[str, Any], rows: Rows, shard: int, part: r
         return False
     expected = (identity(rows, rows[row]) for row in part)
     ours = read_about(path) == shard_about(meta, shard)
-    if not ours or any(map(operator.ne, stored_identities(path, len(part)), expected)):
+    # As texts: a corner that is no number equals nothing, not even itself.
+    if not ours or any(map(operator.ne, map(repr, stored_identities(path, len(part))), map(repr, expected))):
         raise FeatureSetError(f"{path} belongs to another run: delete it and run again")
     return True
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import FeatureSetError
-from decaf.features.shards import count_rows, shard_name, unreadable
+from decaf.features.shards import count_rows, open_parquet, shard_name, unreadable
 from decaf.files import atomic_path
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def write_order(folder: Path, layout: Layout, shard_size: int) -> str:
     }
     digest = hashlib.sha256(stored.tobytes() + used.tobytes() + position.tobytes()).hexdigest()[:16]
     name = f"order-{digest}.parquet"
-    with atomic_path(folder / name) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="none", use_dictionary=False)
+    with atomic_path(folder / name) as temporary, temporary.open("wb") as file:
+        pq.write_table(pa.table(columns), file, compression="none", use_dictionary=False)
     return name
 
 
@@ -123,9 +123,8 @@ def read_order(folder: Path, meta: Mapping[str, Any]) -> Layout:
 def _read_numbers(path: Path) -> pa.Table:
     """The columns of an order file, in no more memory than the file is long."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
+    file = open_parquet(path)
     rows = sum(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
     schema = pa.schema([("shard", pa.int32()), ("row", pa.int32()), ("position", pa.int64())])
     if _LEAST_BYTES * rows > path.stat().st_size or not file.schema_arrow.equals(schema):

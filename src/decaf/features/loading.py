@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from decaf.errors import ImageError
+from decaf.errors import ImageError, NotTried
 from decaf.features.pipeline import Sample
 from decaf.features.rows import Row, Rows
 from decaf.images.decode import Limits, Origin, Pixels, decode
@@ -54,7 +54,9 @@ class Loader:
             data, origin = self.rows.listing.read(picture, self.limits)
             pixels = self._decode(data)
         except ImageError as error:
-            yield from [self._broken(picture, error, origin or self.rows.listing.origin(picture))] * len(rows)
+            if origin is None or isinstance(error, NotTried):  # without a digest: an update will try again
+                origin = self.rows.listing.origin(picture)
+            yield from [self._broken(picture, error, origin)] * len(rows)
             return
         for _, views in groupby(rows, key=lambda row: row.region):
             yield from self._views(pixels, list(views), origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Integral
 from typing import Literal, get_args
 
 from decaf.errors import UnknownName
@@ -77,13 +78,16 @@ class Options:
 
     def check(self) -> None:
         """Raise UnknownName for a value that means nothing here, or two that do not go together."""
+        for name in ("shard_size", "jobs"):
+            if not isinstance(value := getattr(self, name), Integral):
+                raise UnknownName(f"{name} is {value!r}: use a whole number")
         for name, kind in (("on_error", OnError), ("views", Views), ("store", Store)):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise UnknownName(f"{name} is {value!r}: use one of {', '.join(get_args(kind))}")
         if not 0 <= self.shard_size < _LARGEST_SHARD:
             raise UnknownName(f"{self.shard_size} rows per shard: use 1 to {_LARGEST_SHARD - 1}, or 0 for the default")
         for name in ("context", "max_megabytes", "max_megapixels"):
-            if not (isfinite(value := getattr(self, name)) and value > 0):
+            if not (isinstance(value := getattr(self, name), int | float) and isfinite(value) and value > 0):
                 raise UnknownName(f"{name} is {value}: use a positive number")
         if self.context != 1 and not self.boxes:
             raise UnknownName("context widens boxes: name their CSV file with --boxes, or leave it out")

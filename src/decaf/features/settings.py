@@ -68,6 +68,7 @@ def describe_settings(net: Net, layers: Sequence[Layer], runtime: Runtime, optio
         "pool": options.pool,
         "precision": runtime.precision,
         "store": options.store,
+        "column": options.column or None,
         "regions": f"boxes x {float(options.context)}" if options.boxes else "whole",
         "views": options.views,
     }

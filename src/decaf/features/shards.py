@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,10 @@ def with_about(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a shard that is a table already; the same bytes for the same table."""
     table = table.combine_chunks()
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         pq.write_table(
             table,
-            temporary,
+            file,
             row_group_size=max(len(table), 1),
             compression=dict.fromkeys(FIXED, "zstd"),
             use_dictionary=list(FIXED),
@@ -120,7 +121,7 @@ def vectors(
 def read_about(path: Path) -> dict[str, Any]:
     """What identifies the shard. Raises FeatureSetError for a damaged or foreign file."""
     try:
-        return dict(json.loads((pq.read_metadata(path).metadata or {})[_KEY]))
+        return dict(json.loads((open_parquet(path).metadata.metadata or {})[_KEY]))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise unreadable(path, error) from None
 
@@ -128,9 +129,9 @@ def read_about(path: Path) -> dict[str, Any]:
 def check_shard(path: Path, rows: int, sizes: Mapping[str, int], store: str) -> None:
     """Raise FeatureSetError unless the shard holds so many rows, and each layer as vectors of the given size."""
     try:
-        footer = pq.read_metadata(path)
+        footer = open_parquet(path).metadata
         schema = footer.schema.to_arrow_schema()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise unreadable(path, error) from None
     if footer.num_rows != rows:
         raise unreadable(path, f"{footer.num_rows} rows where {rows} belong")
@@ -153,8 +154,8 @@ def read_column(path: Path, column: str, count: int) -> list[Any]:
 def count_rows(path: Path) -> int:
     """Rows of a shard. Raises FeatureSetError for a damaged or foreign file."""
     try:
-        return int(pq.read_metadata(path).num_rows)
-    except (OSError, pa.ArrowException) as error:
+        return int(open_parquet(path).metadata.num_rows)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise unreadable(path, error) from None
 
 
@@ -172,25 +173,37 @@ def read_vectors(path: Path, layer: str, out: NDArray[np.float32]) -> None:
         start += len(chunk)
 
 
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A Parquet file, mapped into memory. pyarrow never sees the name, which it might take for an address.
+
+    Raises OSError, ValueError or pyarrow's ArrowException.
+    """
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return pq.ParquetFile(pa.BufferReader(pa.py_buffer(mapped)))
+
+
 def read_table(path: Path) -> pa.Table:
     """All of a shard. Raises FeatureSetError for a damaged or foreign file."""
     try:
-        return pq.ParquetFile(path, memory_map=True).read()
-    except (OSError, pa.ArrowException) as error:
+        return open_parquet(path).read()
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise unreadable(path, error) from None
 
 
 def _read(path: Path, column: str, count: int) -> pa.ChunkedArray:
     try:
-        file = pq.ParquetFile(path, memory_map=True)
+        file = open_parquet(path)
         if file.metadata.num_rows != count:
             raise unreadable(path, f"{file.metadata.num_rows} rows where {count} belong")
         return file.read([column]).column(column)
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:
         raise unreadable(path, error) from None
 
 
 def unreadable(path: Path, why: object) -> FeatureSetError:
     """What to say of a damaged or foreign shard."""
+    if isinstance(why, PermissionError):
+        return FeatureSetError(f"{path} may not be read: change its permissions")
     reason = (str(why).splitlines() or [type(why).__name__])[0]
     return FeatureSetError(f"{path} cannot be read ({reason}): delete it and run `decaf extract` again")

@@ -17,7 +17,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from decaf.errors import ImageError
+from decaf.errors import ImageError, NotTried
 
 # A picture that is read, or refused with a reason, is nothing to warn of as well.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -26,6 +26,12 @@ Pixels = NDArray[np.uint8]
 ShapeRule = Callable[[int, int], tuple[int, int]]
 
 _AVIF = "avif" in features.modules and features.check("avif")  # it came to Pillow late
+# What counts as a picture inside a folder or a tar. Files named one by one, or in a list, are taken whatever they are
+# called.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"),
+)
 # The only decoders that are ever opened, with that of HEIF.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if _AVIF else ()))
 _ORIENTATION = 0x0112
@@ -96,6 +102,8 @@ def read_file(path: str, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, Origin
         raise ImageError(f"cannot be read ({error.strerror or error})") from None
     except ImageError:
         raise
+    except MemoryError:
+        raise NotTried("no memory for so large a file; see --max-megabytes") from None
     except ValueError:  # a name with a zero byte, or with characters the file system cannot write
         raise ImageError("cannot be read (no file can have this name)") from None
 
@@ -107,7 +115,7 @@ def _read_descriptor(descriptor: int, limits: Limits) -> tuple[bytes, Origin]:
         data = file.read(before.st_size)
     after = os.fstat(descriptor)
     if (len(data), before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise ImageError("was written to while it was read: run again")
+        raise ImageError("was written to while it was read: run again with --update")
     return data, origin_of(data, before.st_mtime_ns)
 
 
@@ -149,6 +157,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, at_least: ShapeRule | N
         return _decode_with_pillow(data, limits) if pixels is None else _upright(pixels, _jpeg_orientation(data))
     except ImageError:
         raise
+    except MemoryError:
+        raise NotTried("no memory to decode it; see --max-megapixels and --jobs") from None
     except Exception as error:  # decoders raise many kinds of exceptions for broken bytes
         raise ImageError(_reason(error, limits)) from None
 
@@ -219,7 +229,7 @@ def _decode_heif(data: bytes, limits: Limits) -> Pixels:
     try:
         import pi_heif  # type: ignore  # untyped where it is installed, not found elsewhere
     except ImportError:
-        raise ImageError('a HEIF picture, which needs one more package: pip install "decaf-vision[heif]"') from None
+        raise NotTried('a HEIF picture, which needs one more package: pip install "decaf-vision[heif]"') from None
     _check_coded(data, limits)
     _check_items(data)
     pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False

@@ -10,13 +10,8 @@ from contextlib import contextmanager
 
 from decaf.errors import ImageError
 from decaf.images.archives import open_archive
+from decaf.images.decode import SUFFIXES
 from decaf.images.listing import Found, Listing, in_archive, in_folder
-
-# What counts as a picture inside a folder. Files named one by one, or in a list, are taken whatever their name.
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif"),
-    *(".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"),
-)
 
 StrPath = str | os.PathLike[str]
 
@@ -48,7 +43,7 @@ def find_images(source: StrPath | Sequence[StrPath], column: str = "") -> Listin
 def as_list(source: StrPath | Sequence[StrPath]) -> list[str]:
     """One or several paths as a list of texts."""
     given = [source] if isinstance(source, str | os.PathLike) else source
-    return [os.fspath(path) for path in given]
+    return [str(os.fspath(path)) for path in given]  # NumPy's own texts are not what the system takes
 
 
 def _expand(source: str, column: str) -> Iterator[Found]:
@@ -119,6 +114,8 @@ def _listing_errors(folder: str) -> Iterator[None]:
 
 
 def _read_list(path: str) -> Iterator[str]:
+    if not os.path.isfile(path):
+        raise ImageError(f"list {path} is no regular file: write the paths into one")
     try:
         with open(path, "rb") as lines:
             for line in lines:

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 from decaf.errors import ImageError
+from decaf.images.decode import SUFFIXES
 from decaf.images.members import CHUNK, Identity, Member, check_size, identity_of, one_line, read_at
 
 T = TypeVar("T")
@@ -109,8 +110,6 @@ class TarArchive:
 
     def _entries(self) -> Iterator[_Entry]:
         """Pictures, labelled with their folder, and the files that hold the labels of samples."""
-        from decaf.images.find import SUFFIXES
-
         for info, is_cut in self._headers():
             folder, name = posixpath.split(info.name)
             stem, _, kind = name.partition(".")
