@@ -40,7 +40,9 @@ def _finite(X: Floats) -> None:
     bad = ~np.isfinite(X).all(axis=1)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ProbeError(f"X contains NaN or inf in {bad.sum()} of {len(X)} rows, the first is row {row}: leave them out")
+        raise ProbeError(
+            f"X contains NaN or inf in {bad.sum()} of {len(X)} rows, the first is row {row}: leave them out"
+        )
 
 
 @dataclass(frozen=True)

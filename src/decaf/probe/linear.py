@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,12 +70,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return np.asarray(self.classes_[best])
 
-    @available_if(_is_logistic)
+    @available_if(_is_logistic)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities, (n, classes), rows summing to 1. Only for loss="logistic"."""
         return np.asarray(np.exp(self.predict_log_proba(X)))
 
-    @available_if(_is_logistic)
+    @available_if(_is_logistic)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Floats:
         """Logarithms of the probabilities, (n, classes)."""
         scores = self.decision_function(X)
@@ -178,7 +179,7 @@ def take(estimator: Any, found: Fitted, path: Path) -> None:
 
 def check_C(C: Any) -> None:
     """Raise ProbeError unless C is a positive number."""
-    if not (np.isscalar(C) and np.isfinite(C) and C > 0):
+    if not (isinstance(C, numbers.Real) and np.isfinite(float(C)) and C > 0):
         raise ProbeError(f"C = {C!r}: give a number above 0")
 
 
@@ -215,7 +216,9 @@ def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Fl
 def class_weights(estimator: Any, classes: NDArray[Any], y: NDArray[Any], weights: Floats) -> Floats:
     """(classes,), as scikit-learn computes them."""
     wanted = dict(estimator.class_weight) if isinstance(estimator.class_weight, Mapping) else estimator.class_weight
-    options = {"sample_weight": weights} if "sample_weight" in inspect.signature(compute_class_weight).parameters else {}
+    options = (
+        {"sample_weight": weights} if "sample_weight" in inspect.signature(compute_class_weight).parameters else {}
+    )
     try:
         return np.asarray(compute_class_weight(wanted, classes=classes, y=y, **options), np.float64)
     except ValueError as error:

@@ -185,7 +185,7 @@ def _remember(state: _State, gradient: Floats) -> None:
 
 
 def _lbfgs(state: _State, spectrum: Spectrum, gradient: Floats, curvature: Floats) -> Floats:
-    """The two-loop recursion (Nocedal and Wright 2006, algorithm 7.4), for each class on its own or for all together."""
+    """The two-loop recursion (Nocedal and Wright 2006, algorithm 7.4), for each class or for all together."""
     q, alphas = -gradient, []
     for s, y, rho in reversed(state.pairs):
         alphas.append(rho * state.loss.dot(s, q))
@@ -196,9 +196,7 @@ def _lbfgs(state: _State, spectrum: Spectrum, gradient: Floats, curvature: Float
     return q
 
 
-def _newton(
-    problem: Problem, state: _State, loss: SquaredHinge, got: Evaluation, direction: Floats, c: float
-) -> None:
+def _newton(problem: Problem, state: _State, loss: SquaredHinge, got: Evaluation, direction: Floats, c: float) -> None:
     """Replace the direction of each class with few active samples by the exact Newton step.
 
     On the active set the minimiser is w = sum_i a_i x_i with (A A^T + diag(1 / (2 C s))) a = y.
