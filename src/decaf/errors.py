@@ -8,6 +8,7 @@ DecafError
 ├── TableError        a CSV file of boxes or labels cannot be used (also a ValueError)
 ├── FeatureSetError   a feature folder cannot be read or written (also a ValueError)
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
+├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
 
@@ -42,6 +43,10 @@ class FeatureSetError(DecafError, ValueError):
 
 class SettingsDiffer(DecafError, ValueError):
     """The folder was made with other settings. Use the same ones, or write to another folder."""
+
+
+class ProbeError(DecafError, ValueError):
+    """The features, labels or settings are not what a classifier can learn from. The message names them."""
 
 
 class FolderInUse(DecafError, OSError):

@@ -1,0 +1,181 @@
+"""The two losses, for all classes at once. Arrays are (classes, samples), so that one class lies in one piece.
+
+A loss works on *margins* m: for the hinge y_ik * z_ik with z = scores and y = +1 / -1, for the softmax the scores themselves.
+`weights` scale the loss of a sample, or of a sample for one class; C is applied by the solver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+LINE_STEPS = 12  # evaluations of one line search at most; two or three are usual
+LINE_ACCURACY = 0.05  # slope at the end of an exact line search, relative to its start
+
+
+@dataclass
+class Evaluation:
+    """A loss at one point. `value`: (groups, 1); `residual`: dvalue/dscores, (classes, n); `curvature`: (classes, 1)."""
+
+    value: Floats
+    residual: Floats
+    curvature: Floats
+
+
+@dataclass
+class Line:
+    """slope t + bend t^2 / 2 + c loss(margins + t change), whose derivative at 0 is `begin`; (groups, 1) each."""
+
+    slope: Floats
+    bend: Floats
+    begin: Floats
+    c: float
+
+
+def row_dot(a: Floats, b: Floats) -> Floats:
+    """Inner products of the rows, (rows, 1)."""
+    return np.asarray(np.einsum("ki,ki->k", a, b))[:, None]
+
+
+@dataclass
+class SquaredHinge:
+    """sum_i s_ik max(0, 1 - y_ik z_ik)^2 for each class k: the loss of `LinearSVC`. Classes do not touch each other.
+
+    Attributes:
+        signs: (classes, n) of +1 and -1.
+        weights: s, (1, 1), (1, n) or (classes, n).
+    """
+
+    signs: Floats
+    weights: Floats
+    separable = True
+
+    @property
+    def classes(self) -> int:
+        """Rows: as many as classes, one where there are two."""
+        return len(self.signs)
+
+    def take(self, classes: NDArray[np.bool_] | slice) -> SquaredHinge:
+        """The same loss for some of the classes."""
+        shared = self.weights.shape[0] == 1
+        return SquaredHinge(self.signs[classes], self.weights if shared else self.weights[classes])
+
+    def dot(self, a: Floats, b: Floats) -> Floats:
+        """Inner products, one for each class: (classes, 1)."""
+        return row_dot(a, b)
+
+    def margins(self, scores: Floats) -> Floats:
+        """y * z, in place of the scores."""
+        return np.multiply(scores, self.signs, out=scores)
+
+    def evaluate(self, margins: Floats) -> Evaluation:
+        """Value, gradient and curvature."""
+        slack = np.maximum(1 - margins, 0)
+        weighted = slack * self.weights if self.weights.size > 1 or self.weights.item() != 1 else slack
+        active = slack > 0
+        curvature = 2 * np.sum(active * self.weights, axis=1, dtype=np.float64, keepdims=True)
+        value = row_dot(weighted, slack)
+        return Evaluation(value, -2 * weighted * self.signs, curvature.astype(slack.dtype))
+
+    def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation | None]:
+        """Exact line search for each class: t, (classes, 1).
+
+        The derivative is piecewise linear and rising: Newton's method, kept inside a bracket.
+        """
+        slope, bend, c = line.slope, line.bend, line.c
+        t = np.ones_like(slope)
+        low, high = np.zeros_like(t), np.full_like(t, np.inf)
+        start = None
+        for _ in range(LINE_STEPS):
+            slack = 1 - margins - t * change
+            inside = np.where(slack > 0, change, 0)
+            weighted = inside * self.weights if self.weights.size > 1 or self.weights.item() != 1 else inside
+            first = slope + t * bend - 2 * c * row_dot(slack, weighted)
+            second = bend + 2 * c * row_dot(inside, weighted)
+            start = np.abs(first) + np.abs(t * second) if start is None else start
+            if np.all(np.abs(first) <= LINE_ACCURACY * 0.1 * start):
+                break
+            low, high = np.where(first < 0, t, low), np.where(first > 0, t, high)
+            t = _inside(t - first / np.maximum(second, np.finfo(t.dtype).tiny), low, high)
+        return t, None
+
+
+def _inside(t: Floats, low: Floats, high: Floats) -> Floats:
+    """Newton's point where it lies in the bracket, else the middle (or twice the lower end of an open bracket)."""
+    middle = np.where(np.isfinite(high), (low + np.where(np.isfinite(high), high, 0)) / 2, 2 * low + 1)
+    return np.where((t > low) & (t < high), t, middle).astype(t.dtype)
+
+
+@dataclass
+class Softmax:
+    """sum_i s_i (log sum_k exp z_ik - z_i,label(i)): the loss of a multinomial `LogisticRegression`.
+
+    Attributes:
+        labels: (n,) int.
+        classes: how many there are.
+        weights: s, (1, 1) or (1, n).
+    """
+
+    labels: NDArray[np.intp]
+    classes: int
+    weights: Floats
+    separable = False
+
+    def dot(self, a: Floats, b: Floats) -> Floats:
+        """One inner product for all classes together: (1, 1)."""
+        return np.vdot(a, b).reshape(1, 1)
+
+    def margins(self, scores: Floats) -> Floats:
+        """The scores themselves."""
+        return scores
+
+    def evaluate(self, margins: Floats) -> Evaluation:
+        """Value, gradient and curvature."""
+        rows = np.arange(len(self.labels))
+        at_label = margins[self.labels, rows]
+        top = margins.max(axis=0)
+        shares = np.exp(margins - top)
+        total = shares.sum(axis=0)
+        shares /= total
+        value = np.sum((np.log(total) + top - at_label) * self.weights[0], dtype=np.float64)
+        weighted = shares * self.weights
+        curvature = weighted.sum(axis=1, keepdims=True) - row_dot(weighted, shares)
+        weighted[self.labels, rows] -= self.weights[0]
+        return Evaluation(np.full((1, 1), value), weighted, curvature)
+
+    def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation | None]:
+        """Line search to half the slope at the start, from t = 1 on: t, (1, 1), and the loss there."""
+        low, high, t = 0.0, np.inf, 1.0
+        begin = low_slope = float(line.begin.item())
+        for _ in range(LINE_STEPS):
+            got = self.evaluate(margins + np.asarray(t, margins.dtype) * change)
+            here = float((line.slope + t * line.bend).item()) + line.c * float(np.vdot(got.residual, change))
+            if abs(here) <= 0.5 * abs(begin):
+                break
+            if here > 0:
+                high, high_slope = t, here
+            else:
+                low, low_slope = t, here
+            t = low - low_slope * (high - low) / (high_slope - low_slope) if np.isfinite(high) else 2 * t
+        else:
+            got = self.evaluate(margins + np.asarray(t, margins.dtype) * change)
+        return np.full((1, 1), t, margins.dtype), got
+
+    def settle(self, margins: Floats) -> tuple[Floats, float]:
+        """Newton's step for the free biases at fixed weights: the step (classes, 1), and its decrement g' H^-1 g."""
+        got = self.evaluate(margins)
+        gradient = got.residual.sum(axis=1, dtype=np.float64)
+        shares = got.residual.copy()
+        shares[self.labels, np.arange(len(self.labels))] += self.weights[0]
+        safe = np.where(self.weights > 0, self.weights, 1)
+        hessian = -((shares / safe) @ shares.T).astype(np.float64)
+        hessian.flat[:: self.classes + 1] += shares.sum(axis=1, dtype=np.float64)
+        hessian += np.trace(hessian) / self.classes / self.classes  # the sum of all biases is free: hold it still
+        hessian.flat[:: self.classes + 1] += 1e-12 * np.trace(hessian) / self.classes
+        step = -np.linalg.solve(hessian, gradient)
+        return step[:, None].astype(margins.dtype), float(-step @ gradient)

@@ -1,0 +1,228 @@
+"""One solver for all classes at once: preconditioned L-BFGS and exact Newton steps, by matrix products.
+
+Minimises F(W) = 1/2 sum_kj pen_j W_kj^2 + C loss(A W^T), W: (classes, r), A: (n, r). Each iteration costs two products with
+A for all classes together. A class whose active samples are few takes the exact Newton step instead: on the active
+samples the squared hinge is a ridge regression, solved through its small Gram matrix (three or so such steps end it).
+
+When it stops: F is 1-strongly convex in the penalised weights, hence F(W) - min F <= 1/2 |gradient|^2, which is also the
+duality gap at the dual point that belongs to W. A class is done once that is at most tol * F(W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import get_lapack_funcs
+
+from decaf.probe.losses import Evaluation, Floats, Line, Softmax, SquaredHinge
+
+Loss = SquaredHinge | Softmax
+
+MEMORY = 10  # pairs that L-BFGS remembers
+STALL = 12  # iterations without a smaller gap after which rounding is to blame
+DIRECT_COST = 60.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
+DIRECT_CHEAP = 3e6  # ... and is always taken below this many
+
+
+@dataclass
+class Spectrum:
+    """Leading eigenvectors of A^T A / n: the preconditioner that all classes share.
+
+    `vectors`: (r, p) orthonormal; `values`: (p,); `tail`: mean of the eigenvalues left out; `free_bias`: the last
+    column of A is a bias without penalty, orthogonal to the rest.
+    """
+
+    vectors: Floats
+    values: Floats
+    tail: float
+    free_bias: bool = False
+
+    def precondition(self, gradient: Floats, curvature: Floats) -> Floats:
+        """(1 + curvature * A^T A / n)^-1 gradient for each class. gradient: (classes, r); curvature: (classes, 1)."""
+        rest = 1 / (1 + curvature * self.tail)
+        lead = 1 / (1 + curvature * self.values) - rest
+        result = rest * gradient + (gradient @ self.vectors * lead) @ self.vectors.T
+        if self.free_bias:
+            result[:, -1:] = gradient[:, -1:] / np.maximum(curvature, np.finfo(gradient.dtype).eps)
+        return result
+
+
+@dataclass
+class Problem:
+    """What stays the same along a path: rows, loss, preconditioner, and the Gram matrix where it is at hand.
+
+    `gram(rows)`: the small matrix A[rows] A[rows]^T, its cost per entry given by `gram_cost` multiply-adds.
+    """
+
+    A: Floats
+    loss: Loss
+    spectrum: Spectrum
+    gram: Callable[[NDArray[np.intp]], Floats] | None = None
+    gram_cost: float = 1.0
+
+
+@dataclass
+class Solution:
+    """`weights`: (classes, r); `gap`: relative, (groups,); `iterations`: (groups,)."""
+
+    weights: Floats
+    gap: Floats
+    iterations: NDArray[np.intp]
+
+
+@dataclass
+class _State:
+    """Everything that has one row per class."""
+
+    W: Floats
+    margins: Floats
+    loss: Loss
+    pairs: list[tuple[Floats, Floats, Floats]] = field(default_factory=list)
+    last: tuple[Floats, Floats] | None = None  # weights and gradient of the iteration before
+    ready: Evaluation | None = None  # the loss at the margins, where the line search left it
+
+    def take(self, keep: NDArray[np.bool_]) -> _State:
+        assert isinstance(self.loss, SquaredHinge)
+        pairs = [(s[keep], y[keep], rho[keep]) for s, y, rho in self.pairs]
+        last = None if self.last is None else (self.last[0][keep], self.last[1][keep])
+        return _State(self.W[keep], self.margins[keep], self.loss.take(keep), pairs, last)
+
+
+def minimise(problem: Problem, c: float, start: Floats, tol: float, max_iter: int) -> Solution:
+    """Minimise from `start` (classes, r) until each class (or, where they are coupled, the sum) has a gap <= tol."""
+    loss = problem.loss
+    state = _State(start.copy(), loss.margins(start @ problem.A.T), loss)
+    groups = len(start) if loss.separable else 1
+    weights, gaps = start.copy(), np.full(groups, np.inf)
+    iterations, left = np.zeros(groups, np.intp), np.arange(groups)
+    best, since = np.inf, 0
+    for iteration in range(max_iter + 1):
+        got = state.ready or state.loss.evaluate(state.margins)
+        gradient, gap = _gradient(problem, state, got, c)
+        if isinstance(loss, Softmax) and gap.item() <= tol:
+            got, gradient, gap = _settle(problem, state, loss, c)
+        gaps[left], iterations[left] = gap[:, 0], iteration
+        weights[left if loss.separable else slice(None)] = state.W
+        open_ = gap[:, 0] > tol
+        worst = float(np.log(np.maximum(gap, tol)).sum())
+        best, since = (worst, 0) if worst < best - 1e-3 else (best, since + 1)
+        if not open_.any() or since > STALL or not np.isfinite(worst):
+            break
+        if loss.separable and open_.mean() < 0.8:
+            state, left, best = state.take(open_), left[open_], np.inf
+            got = Evaluation(got.value[open_], got.residual[open_], got.curvature[open_])
+            gradient = gradient[open_]
+        if iteration < max_iter:
+            _advance(problem, state, got, gradient, c)
+    return Solution(weights, gaps, iterations)
+
+
+def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> tuple[Floats, Floats]:
+    """The gradient (classes, r) and the relative gap (groups, 1)."""
+    gradient = np.asarray(c, state.W.dtype) * (got.residual @ problem.A)
+    if not problem.spectrum.free_bias:
+        gradient += state.W
+        penalised, weights = gradient, state.W
+    else:
+        gradient[:, :-1] += state.W[:, :-1]
+        penalised, weights = np.ascontiguousarray(gradient[:, :-1]), np.ascontiguousarray(state.W[:, :-1])
+    objective = state.loss.dot(weights, weights) / 2 + c * got.value
+    return gradient, state.loss.dot(penalised, penalised) / 2 / np.maximum(objective, np.finfo(np.float32).tiny)
+
+
+def _settle(problem: Problem, state: _State, loss: Softmax, c: float) -> tuple[Evaluation, Floats, Floats]:
+    """Make the free biases optimal for the weights; only then does the gradient bound the gap."""
+    decrement = 0.0
+    for _ in range(3):
+        step, decrement = loss.settle(state.margins)
+        state.W[:, -1:] += step
+        state.margins += step
+        if decrement < 1e-10 * float(np.abs(loss.weights).sum()):
+            break
+    state.last = state.ready = None
+    got = loss.evaluate(state.margins)
+    gradient, gap = _gradient(problem, state, got, c)
+    objective = (state.W[:, :-1] ** 2).sum() / 2 + c * got.value
+    return got, gradient, gap + c * loss.settle(state.margins)[1] / np.maximum(objective, np.finfo(np.float32).tiny)
+
+
+def _advance(problem: Problem, state: _State, got: Evaluation, gradient: Floats, c: float) -> None:
+    """One step: direction, its margins, an exact line search."""
+    _remember(state, gradient)
+    direction = _lbfgs(state, problem.spectrum, gradient, c * got.curvature)
+    if problem.gram is not None and isinstance(state.loss, SquaredHinge):
+        _newton(problem, state, state.loss, got, direction, c)
+    begin = state.loss.dot(direction, gradient)
+    uphill = begin >= 0
+    if uphill.any():  # rounding: fall back to the preconditioned gradient
+        state.pairs.clear()
+        plain = -problem.spectrum.precondition(gradient, c * got.curvature)
+        direction = np.where(uphill, plain, direction)
+        begin = state.loss.dot(direction, gradient)
+    change = state.loss.margins(direction @ problem.A.T)
+    penalised = slice(None, -1) if problem.spectrum.free_bias else slice(None)
+    part, weights = direction[:, penalised], state.W[:, penalised]
+    line = Line(state.loss.dot(weights, part), state.loss.dot(part, part), begin, c)
+    t, state.ready = state.loss.step(state.margins, change, line)
+    state.last = (state.W, gradient)
+    state.W = state.W + t * direction
+    change *= t
+    state.margins += change
+
+
+def _remember(state: _State, gradient: Floats) -> None:
+    if state.last is None:
+        return
+    s, y = state.W - state.last[0], gradient - state.last[1]
+    sy, yy = state.loss.dot(s, y), state.loss.dot(y, y)
+    good = sy > np.finfo(s.dtype).eps * yy
+    state.pairs.append((s, y, np.where(good, 1 / np.where(good, sy, 1), 0)))
+    del state.pairs[:-MEMORY]
+
+
+def _lbfgs(state: _State, spectrum: Spectrum, gradient: Floats, curvature: Floats) -> Floats:
+    """The two-loop recursion (Nocedal and Wright 2006, algorithm 7.4), for each class or for all together."""
+    q, alphas = -gradient, []
+    for s, y, rho in reversed(state.pairs):
+        alphas.append(rho * state.loss.dot(s, q))
+        q -= alphas[-1] * y
+    q = spectrum.precondition(q, curvature)
+    for s, y, rho in state.pairs:
+        q += (alphas.pop() - rho * state.loss.dot(y, q)) * s
+    return q
+
+
+def _newton(problem: Problem, state: _State, loss: SquaredHinge, got: Evaluation, direction: Floats, c: float) -> None:
+    """Replace the direction of each class with few active samples by the exact Newton step.
+
+    On the active set the minimiser is w = sum_i a_i x_i with (A A^T + diag(1 / (2 C s))) a = y.
+    """
+    assert problem.gram is not None
+    counts = np.count_nonzero(got.residual, axis=1)
+    cost = counts.astype(float) ** 3 / 3 * 10 + counts.astype(float) ** 2 * problem.gram_cost
+    few = np.flatnonzero(cost < max(DIRECT_COST * problem.A.size, DIRECT_CHEAP))
+    if not len(few):
+        return
+    done = np.ones(len(few), bool)
+    dual = np.zeros((len(few), problem.A.shape[0]), state.W.dtype)
+    for row, k in enumerate(few):
+        active = np.flatnonzero(got.residual[k])
+        weights = np.broadcast_to(loss.weights[k if len(loss.weights) > 1 else 0], loss.signs.shape[1:])[active]
+        solution = _ridge(problem.gram(active), 1 / (2 * c * weights), loss.signs[k, active])
+        if solution is None:
+            done[row] = False
+        else:
+            dual[row, active] = solution
+    direction[few[done]] = (dual @ problem.A - state.W[few])[done]
+
+
+def _ridge(gram: Any, ridge: Floats, target: Floats) -> Floats | None:
+    """Solve (gram + diag(ridge)) a = target; None where rounding left the matrix indefinite."""
+    gram.flat[:: len(gram) + 1] += ridge
+    (posv,) = get_lapack_funcs(("posv",), (gram,))
+    _, solution, info = posv(gram.T, target, overwrite_a=True)
+    return np.asarray(solution) if info == 0 else None
