@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 LINE_STEPS = 12  # evaluations of one line search at most; two or three are usual
-LINE_ACCURACY = 0.05  # slope at the end of an exact line search, relative to its start
+LINE_ACCURACY = 0.02  # slope at the end of an exact line search, relative to its start
 
 
 @dataclass
@@ -87,18 +87,20 @@ class SquaredHinge:
 
         The derivative is piecewise linear and rising: Newton's method, kept inside a bracket.
         """
-        slope, bend, c = line.slope, line.bend, line.c
-        t = np.ones_like(slope)
+        t = np.ones_like(line.slope)
         low, high = np.zeros_like(t), np.full_like(t, np.inf)
-        start = None
+        plain = self.weights.size == 1 and self.weights.item() == 1
+        slack, inside = np.empty_like(margins), np.empty_like(margins)
         for _ in range(LINE_STEPS):
-            slack = 1 - margins - t * change
-            inside = np.where(slack > 0, change, 0)
-            weighted = inside * self.weights if self.weights.size > 1 or self.weights.item() != 1 else inside
-            first = slope + t * bend - 2 * c * row_dot(slack, weighted)
-            second = bend + 2 * c * row_dot(inside, weighted)
-            start = np.abs(first) + np.abs(t * second) if start is None else start
-            if np.all(np.abs(first) <= LINE_ACCURACY * 0.1 * start):
+            np.multiply(change, t, out=slack)
+            slack += margins
+            np.maximum(np.subtract(1, slack, out=slack), 0, out=slack)
+            np.multiply(change, slack > 0, out=inside)
+            if not plain:
+                inside *= self.weights
+            first = line.slope + t * line.bend - 2 * line.c * row_dot(slack, inside)
+            second = line.bend + 2 * line.c * row_dot(inside, change)
+            if np.all(np.abs(first) <= LINE_ACCURACY * np.abs(line.begin)):
                 break
             low, high = np.where(first < 0, t, low), np.where(first > 0, t, high)
             t = _inside(t - first / np.maximum(second, np.finfo(t.dtype).tiny), low, high)
