@@ -89,12 +89,14 @@ class Path:
         self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None
     ) -> Iterator[Fitted]:
         """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`."""
+        drift = None
         for C in Cs:
-            found = self._at(float(C), rows, start)
+            found = self._at(float(C), rows, start, drift)
             if not self._reached(found) and self.design.A.dtype == np.float32:
                 found = self._in_double(float(C), rows, found.weights)
             if not self._reached(found):
                 _warn(C, found, self.settings)
+            drift = None if start is None else found.weights - start
             start = found.weights
             yield self._fitted(C, found)
 
@@ -106,18 +108,21 @@ class Path:
         self.design = self._make(np.float64)
         return self._at(C, rows, start)
 
-    def _at(self, C: float, rows: NDArray[np.intp] | None, start: Floats | None) -> Solution:
+    def _at(
+        self, C: float, rows: NDArray[np.intp] | None, start: Floats | None, drift: Floats | None = None
+    ) -> Solution:
         problem = self._problem(rows)
         outputs = problem.loss.classes
         W = np.zeros((outputs, problem.A.shape[1]), problem.A.dtype)
         if start is not None:
             W[:] = start
+        drift = None if drift is None else drift.astype(W.dtype)
         if isinstance(problem.loss, Softmax):
             c = C / 2 if outputs == 2 else C  # one weight vector w for two classes is +w/2 and -w/2
-            return minimise(problem, c, W, self.goal, self.settings.max_iter)
-        return self._in_blocks(problem, C, W)
+            return minimise(problem, c, W, self.goal, self.settings.max_iter, drift)
+        return self._in_blocks(problem, C, W, drift)
 
-    def _in_blocks(self, problem: Problem, C: float, W: Floats) -> Solution:
+    def _in_blocks(self, problem: Problem, C: float, W: Floats, drift: Floats | None) -> Solution:
         """Classes that do not touch each other: a block for each core, and small enough for memory."""
         assert isinstance(problem.loss, SquaredHinge)
         cores = cores_for(self.settings.n_jobs) if problem.A.size * len(W) > THREADS_FROM else 1
@@ -129,7 +134,9 @@ class Path:
         def one(block: slice) -> Solution:
             assert isinstance(problem.loss, SquaredHinge)
             part = replace(problem, loss=problem.loss.take(block))
-            return minimise(part, C, W[block], self.goal, self.settings.max_iter)
+            return minimise(
+                part, C, W[block], self.goal, self.settings.max_iter, None if drift is None else drift[block]
+            )
 
         blocks = [slice(low, high) for low, high in itertools.pairwise(bounds)]
         if cores == 1:
