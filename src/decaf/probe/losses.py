@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decaf.probe.team import Team
+
 Floats = NDArray[np.floating[Any]]
 
 LINE_STEPS = 12  # evaluations of one line search at most; two or three are usual
@@ -120,12 +122,14 @@ class Softmax:
     Attributes:
         labels: (n,) int.
         classes: how many there are.
-        weights: s, (1, 1) or (1, n).
+        weights: s, (1, n).
+        team: works on blocks of rows.
     """
 
     labels: NDArray[np.intp]
     classes: int
     weights: Floats
+    team: Team = Team()
     separable = False
 
     def dot(self, a: Floats, b: Floats) -> Floats:
@@ -138,24 +142,32 @@ class Softmax:
 
     def evaluate(self, margins: Floats) -> Evaluation:
         """Value, gradient and curvature."""
-        rows = np.arange(len(self.labels))
-        at_label = margins[self.labels, rows]
+        residual = np.empty_like(margins)
+        parts = self.team.map(lambda rows: self._part(margins[:, rows], rows, residual[:, rows]), self.team.fine)
+        curvature = np.sum([part[1] for part in parts], axis=0, dtype=np.float64).astype(margins.dtype)
+        return Evaluation(np.full((1, 1), sum(part[0] for part in parts)), residual, curvature)
+
+    def _part(self, margins: Floats, rows: slice, residual: Floats) -> tuple[float, Floats]:
+        """Value and curvature of some rows; their residual is written."""
+        labels, weights = self.labels[rows], self.weights[:, rows]
+        columns = np.arange(len(labels))
+        at_label = margins[labels, columns]
         top = margins.max(axis=0)
-        shares = np.exp(margins - top)
+        shares = np.exp(np.subtract(margins, top, out=residual), out=residual)
         total = shares.sum(axis=0)
-        shares /= total
-        value = np.sum((np.log(total) + top - at_label) * self.weights[0], dtype=np.float64)
-        weighted = shares * self.weights
-        curvature = weighted.sum(axis=1, keepdims=True) - row_dot(weighted, shares)
-        weighted[self.labels, rows] -= self.weights[0]
-        return Evaluation(np.full((1, 1), value), weighted, curvature)
+        value = float(np.sum((np.log(total) + top - at_label) * weights[0], dtype=np.float64))
+        squares = np.einsum("ki,ki,i->k", shares, shares, weights[0] / total**2)
+        shares *= weights / total
+        curvature = shares.sum(axis=1) - squares
+        shares[labels, columns] -= weights[0]
+        return value, curvature[:, None]
 
     def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation | None]:
         """Line search to half the slope at the start, from t = 1 on: t, (1, 1), and the loss there."""
         low, high, t = 0.0, np.inf, 1.0
         begin = low_slope = float(line.begin.item())
         for _ in range(LINE_STEPS):
-            got = self.evaluate(margins + np.asarray(t, margins.dtype) * change)
+            got = self._at(margins, change, t)
             here = float((line.slope + t * line.bend).item()) + line.c * float(np.vdot(got.residual, change))
             if abs(here) <= 0.5 * abs(begin):
                 break
@@ -165,8 +177,13 @@ class Softmax:
                 low, low_slope = t, here
             t = low - low_slope * (high - low) / (high_slope - low_slope) if np.isfinite(high) else 2 * t
         else:
-            got = self.evaluate(margins + np.asarray(t, margins.dtype) * change)
+            got = self._at(margins, change, t)
         return np.full((1, 1), t, margins.dtype), got
+
+    def _at(self, margins: Floats, change: Floats, t: float) -> Evaluation:
+        moved = change * np.asarray(t, change.dtype)
+        moved += margins
+        return self.evaluate(moved)
 
     def settle(self, margins: Floats) -> tuple[Floats, float]:
         """Newton's step for the free biases at fixed weights: the step (classes, 1), and its decrement g' H^-1 g."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import get_lapack_funcs
 
 from decaf.probe.losses import Evaluation, Floats, Line, Softmax, SquaredHinge
+from decaf.probe.team import Team
 
 Loss = SquaredHinge | Softmax
 
@@ -64,6 +65,20 @@ class Problem:
     spectrum: Spectrum
     gram: Callable[[NDArray[np.intp]], Floats] | None = None
     gram_cost: float = 1.0
+    team: Team = Team()
+
+    def scores(self, weights: Floats) -> Floats:
+        """weights A^T, (classes, n)."""
+        result = np.empty((len(weights), len(self.A)), self.A.dtype)
+        self.team.map(lambda rows: np.matmul(weights, self.A[rows].T, out=result[:, rows]), self.team.coarse)
+        return result
+
+    def gathered(self, residual: Floats) -> Floats:
+        """residual A, (classes, r)."""
+        parts = self.team.map(lambda rows: residual[:, rows] @ self.A[rows], self.team.coarse)
+        for part in parts[1:]:
+            parts[0] += part
+        return parts[0]
 
 
 @dataclass
@@ -101,7 +116,7 @@ def minimise(
     `drift`: (classes, r), the way the solution moved at the last change of C: searched first, it saves half the iterations.
     """
     loss = problem.loss
-    state = _State(start.copy(), loss.margins(start @ problem.A.T), loss)
+    state = _State(start.copy(), loss.margins(problem.scores(start)), loss)
     if drift is not None and drift.any():
         _follow(problem, state, drift, c)
     groups = len(start) if loss.separable else 1
@@ -131,7 +146,7 @@ def minimise(
 
 def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> tuple[Floats, Floats]:
     """The gradient (classes, r) and the relative gap (groups, 1)."""
-    gradient = np.asarray(c, state.W.dtype) * (got.residual @ problem.A)
+    gradient = np.asarray(c, state.W.dtype) * problem.gathered(got.residual)
     if not problem.spectrum.free_bias:
         gradient += state.W
         penalised, weights = gradient, state.W
@@ -187,7 +202,7 @@ def _follow(problem: Problem, state: _State, drift: Floats, c: float) -> None:
 
 def _move(problem: Problem, state: _State, direction: Floats, begin: Floats, c: float) -> None:
     """To the end of a line search along `direction`, where the slope is `begin`."""
-    change = state.loss.margins(direction @ problem.A.T)
+    change = state.loss.margins(problem.scores(direction))
     penalised = slice(None, -1) if problem.spectrum.free_bias else slice(None)
     part, weights = direction[:, penalised], state.W[:, penalised]
     line = Line(state.loss.dot(weights, part), state.loss.dot(part, part), begin, c)
