@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decaf.probe.team import Team
+
 Floats = NDArray[np.floating[Any]]
 
 LINE_STEPS = 12  # evaluations of one line search at most; two or three are usual
-LINE_ACCURACY = 0.05  # slope at the end of an exact line search, relative to its start
+LINE_ACCURACY = 0.02  # slope at the end of an exact line search, relative to its start
 
 
 @dataclass
@@ -87,18 +89,20 @@ class SquaredHinge:
 
         The derivative is piecewise linear and rising: Newton's method, kept inside a bracket.
         """
-        slope, bend, c = line.slope, line.bend, line.c
-        t = np.ones_like(slope)
+        t = np.ones_like(line.slope)
         low, high = np.zeros_like(t), np.full_like(t, np.inf)
-        start = None
+        plain = self.weights.size == 1 and self.weights.item() == 1
+        slack, inside = np.empty_like(margins), np.empty_like(margins)
         for _ in range(LINE_STEPS):
-            slack = 1 - margins - t * change
-            inside = np.where(slack > 0, change, 0)
-            weighted = inside * self.weights if self.weights.size > 1 or self.weights.item() != 1 else inside
-            first = slope + t * bend - 2 * c * row_dot(slack, weighted)
-            second = bend + 2 * c * row_dot(inside, weighted)
-            start = np.abs(first) + np.abs(t * second) if start is None else start
-            if np.all(np.abs(first) <= LINE_ACCURACY * 0.1 * start):
+            np.multiply(change, t, out=slack)
+            slack += margins
+            np.maximum(np.subtract(1, slack, out=slack), 0, out=slack)
+            np.multiply(change, slack > 0, out=inside)
+            if not plain:
+                inside *= self.weights
+            first = line.slope + t * line.bend - 2 * line.c * row_dot(slack, inside)
+            second = line.bend + 2 * line.c * row_dot(inside, change)
+            if np.all(np.abs(first) <= LINE_ACCURACY * np.abs(line.begin)):
                 break
             low, high = np.where(first < 0, t, low), np.where(first > 0, t, high)
             t = _inside(t - first / np.maximum(second, np.finfo(t.dtype).tiny), low, high)
@@ -118,12 +122,14 @@ class Softmax:
     Attributes:
         labels: (n,) int.
         classes: how many there are.
-        weights: s, (1, 1) or (1, n).
+        weights: s, (1, n).
+        team: works on blocks of rows.
     """
 
     labels: NDArray[np.intp]
     classes: int
     weights: Floats
+    team: Team = Team()
     separable = False
 
     def dot(self, a: Floats, b: Floats) -> Floats:
@@ -136,24 +142,32 @@ class Softmax:
 
     def evaluate(self, margins: Floats) -> Evaluation:
         """Value, gradient and curvature."""
-        rows = np.arange(len(self.labels))
-        at_label = margins[self.labels, rows]
+        residual = np.empty_like(margins)
+        parts = self.team.map(lambda rows: self._part(margins[:, rows], rows, residual[:, rows]), self.team.fine)
+        curvature = np.sum([part[1] for part in parts], axis=0, dtype=np.float64).astype(margins.dtype)
+        return Evaluation(np.full((1, 1), sum(part[0] for part in parts)), residual, curvature)
+
+    def _part(self, margins: Floats, rows: slice, residual: Floats) -> tuple[float, Floats]:
+        """Value and curvature of some rows; their residual is written."""
+        labels, weights = self.labels[rows], self.weights[:, rows]
+        columns = np.arange(len(labels))
+        at_label = margins[labels, columns]
         top = margins.max(axis=0)
-        shares = np.exp(margins - top)
+        shares = np.exp(np.subtract(margins, top, out=residual), out=residual)
         total = shares.sum(axis=0)
-        shares /= total
-        value = np.sum((np.log(total) + top - at_label) * self.weights[0], dtype=np.float64)
-        weighted = shares * self.weights
-        curvature = weighted.sum(axis=1, keepdims=True) - row_dot(weighted, shares)
-        weighted[self.labels, rows] -= self.weights[0]
-        return Evaluation(np.full((1, 1), value), weighted, curvature)
+        value = float(np.sum((np.log(total) + top - at_label) * weights[0], dtype=np.float64))
+        squares = np.einsum("ki,ki,i->k", shares, shares, weights[0] / total**2)
+        shares *= weights / total
+        curvature = shares.sum(axis=1) - squares
+        shares[labels, columns] -= weights[0]
+        return value, curvature[:, None]
 
     def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation | None]:
         """Line search to half the slope at the start, from t = 1 on: t, (1, 1), and the loss there."""
         low, high, t = 0.0, np.inf, 1.0
         begin = low_slope = float(line.begin.item())
         for _ in range(LINE_STEPS):
-            got = self.evaluate(margins + np.asarray(t, margins.dtype) * change)
+            got = self._at(margins, change, t)
             here = float((line.slope + t * line.bend).item()) + line.c * float(np.vdot(got.residual, change))
             if abs(here) <= 0.5 * abs(begin):
                 break
@@ -163,8 +177,13 @@ class Softmax:
                 low, low_slope = t, here
             t = low - low_slope * (high - low) / (high_slope - low_slope) if np.isfinite(high) else 2 * t
         else:
-            got = self.evaluate(margins + np.asarray(t, margins.dtype) * change)
+            got = self._at(margins, change, t)
         return np.full((1, 1), t, margins.dtype), got
+
+    def _at(self, margins: Floats, change: Floats, t: float) -> Evaluation:
+        moved = change * np.asarray(t, change.dtype)
+        moved += margins
+        return self.evaluate(moved)
 
     def settle(self, margins: Floats) -> tuple[Floats, float]:
         """Newton's step for the free biases at fixed weights: the step (classes, 1), and its decrement g' H^-1 g."""

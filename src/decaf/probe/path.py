@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from decaf.probe.design import Design, badly_scaled, make_design, warn_badly_scaled
 from decaf.probe.losses import Floats, Softmax, SquaredHinge
 from decaf.probe.solver import Problem, Solution, minimise
+from decaf.probe.team import cores_for, team
 
 CLASS_BLOCK = 4e8  # bytes of one (classes, samples) array above which independent classes are solved in turns
 SMALL = 3e5  # numbers in X times classes below which everything is done in float64 ...
@@ -89,12 +87,14 @@ class Path:
         self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None
     ) -> Iterator[Fitted]:
         """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`."""
+        drift = None
         for C in Cs:
-            found = self._at(float(C), rows, start)
+            found = self._at(float(C), rows, start, drift)
             if not self._reached(found) and self.design.A.dtype == np.float32:
                 found = self._in_double(float(C), rows, found.weights)
             if not self._reached(found):
                 _warn(C, found, self.settings)
+            drift = None if start is None else found.weights - start
             start = found.weights
             yield self._fitted(C, found)
 
@@ -106,21 +106,33 @@ class Path:
         self.design = self._make(np.float64)
         return self._at(C, rows, start)
 
-    def _at(self, C: float, rows: NDArray[np.intp] | None, start: Floats | None) -> Solution:
+    def _at(
+        self, C: float, rows: NDArray[np.intp] | None, start: Floats | None, drift: Floats | None = None
+    ) -> Solution:
         problem = self._problem(rows)
         outputs = problem.loss.classes
         W = np.zeros((outputs, problem.A.shape[1]), problem.A.dtype)
         if start is not None:
             W[:] = start
+        drift = None if drift is None else drift.astype(W.dtype)
         if isinstance(problem.loss, Softmax):
-            c = C / 2 if outputs == 2 else C  # one weight vector w for two classes is +w/2 and -w/2
-            return minimise(problem, c, W, self.goal, self.settings.max_iter)
-        return self._in_blocks(problem, C, W)
+            return self._together(problem, problem.loss, C, W, drift)
+        return self._in_blocks(problem, C, W, drift)
 
-    def _in_blocks(self, problem: Problem, C: float, W: Floats) -> Solution:
+    def _together(self, problem: Problem, loss: Softmax, C: float, W: Floats, drift: Floats | None) -> Solution:
+        """Coupled classes: rows are shared out."""
+        c = C / 2 if len(W) == 2 else C  # one weight vector w for two classes is +w/2 and -w/2
+        with team(self._cores(problem, len(W)), len(problem.A), problem.A.itemsize * len(W)) as workers:
+            shared = replace(problem, team=workers, loss=replace(loss, team=workers))
+            return minimise(shared, c, W, self.goal, self.settings.max_iter, drift)
+
+    def _cores(self, problem: Problem, classes: int) -> int:
+        return cores_for(self.settings.n_jobs) if problem.A.size * classes > THREADS_FROM else 1
+
+    def _in_blocks(self, problem: Problem, C: float, W: Floats, drift: Floats | None) -> Solution:
         """Classes that do not touch each other: a block for each core, and small enough for memory."""
         assert isinstance(problem.loss, SquaredHinge)
-        cores = cores_for(self.settings.n_jobs) if problem.A.size * len(W) > THREADS_FROM else 1
+        cores = self._cores(problem, len(W))
         largest = max(int(CLASS_BLOCK / (problem.A.itemsize * len(problem.A) * cores)), 1)
         count = -(-max(len(W), cores) // largest)
         count = min(-(-max(count, cores) // cores) * cores, len(W))
@@ -129,13 +141,13 @@ class Path:
         def one(block: slice) -> Solution:
             assert isinstance(problem.loss, SquaredHinge)
             part = replace(problem, loss=problem.loss.take(block))
-            return minimise(part, C, W[block], self.goal, self.settings.max_iter)
+            return minimise(
+                part, C, W[block], self.goal, self.settings.max_iter, None if drift is None else drift[block]
+            )
 
-        blocks = [slice(low, high) for low, high in itertools.pairwise(bounds)]
-        if cores == 1:
-            return _joined([one(block) for block in blocks])
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
-            return _joined(list(pool.map(one, blocks)))
+        blocks = tuple(slice(low, high) for low, high in itertools.pairwise(bounds))
+        with team(cores, 1, 1) as workers:
+            return _joined(workers.map(one, blocks))
 
     def _problem(self, rows: NDArray[np.intp] | None) -> Problem:
         if self._ready is None or self._ready[0] is not rows or self._ready[1].A.dtype != self.design.A.dtype:
@@ -170,11 +182,6 @@ def _softmax(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> Sof
 def _float32_holds(X: Floats) -> bool:
     """Whether squares of the features, summed, stay far from the ends of float32."""
     return 1e-10 < float(np.sqrt(np.mean(np.square(X, dtype=np.float64)))) < 1e10
-
-
-def cores_for(n_jobs: int | None) -> int:
-    """`n_jobs`, and for None or -1 every core this process may use."""
-    return n_jobs if n_jobs is not None and n_jobs > 0 else len(os.sched_getaffinity(0))
 
 
 def _joined(parts: list[Solution]) -> Solution:

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import get_lapack_funcs
 
 from decaf.probe.losses import Evaluation, Floats, Line, Softmax, SquaredHinge
+from decaf.probe.team import Team
 
 Loss = SquaredHinge | Softmax
 
 MEMORY = 10  # pairs that L-BFGS remembers
 STALL = 12  # iterations without a smaller gap after which rounding is to blame
 DIRECT_COST = 60.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
+DRIFT_COST = 12.0  # ... below this, following the drift of the path does not pay
 DIRECT_CHEAP = 3e6  # ... and is always taken below this many
 
 
@@ -63,6 +65,20 @@ class Problem:
     spectrum: Spectrum
     gram: Callable[[NDArray[np.intp]], Floats] | None = None
     gram_cost: float = 1.0
+    team: Team = Team()
+
+    def scores(self, weights: Floats) -> Floats:
+        """weights A^T, (classes, n)."""
+        result = np.empty((len(weights), len(self.A)), self.A.dtype)
+        self.team.map(lambda rows: np.matmul(weights, self.A[rows].T, out=result[:, rows]), self.team.coarse)
+        return result
+
+    def gathered(self, residual: Floats) -> Floats:
+        """residual A, (classes, r)."""
+        parts = self.team.map(lambda rows: residual[:, rows] @ self.A[rows], self.team.coarse)
+        for part in parts[1:]:
+            parts[0] += part
+        return parts[0]
 
 
 @dataclass
@@ -92,10 +108,17 @@ class _State:
         return _State(self.W[keep], self.margins[keep], self.loss.take(keep), pairs, last)
 
 
-def minimise(problem: Problem, c: float, start: Floats, tol: float, max_iter: int) -> Solution:
-    """Minimise from `start` (classes, r) until each class (or, where they are coupled, the sum) has a gap <= tol."""
+def minimise(
+    problem: Problem, c: float, start: Floats, tol: float, max_iter: int, drift: Floats | None = None
+) -> Solution:
+    """Minimise from `start` (classes, r) until each class (or, where they are coupled, the sum) has a gap <= tol.
+
+    `drift`: (classes, r), the way the solution moved at the last change of C: searched first, it saves half the iterations.
+    """
     loss = problem.loss
-    state = _State(start.copy(), loss.margins(start @ problem.A.T), loss)
+    state = _State(start.copy(), loss.margins(problem.scores(start)), loss)
+    if drift is not None and drift.any():
+        _follow(problem, state, drift, c)
     groups = len(start) if loss.separable else 1
     weights, gaps = start.copy(), np.full(groups, np.inf)
     iterations, left = np.zeros(groups, np.intp), np.arange(groups)
@@ -123,7 +146,7 @@ def minimise(problem: Problem, c: float, start: Floats, tol: float, max_iter: in
 
 def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> tuple[Floats, Floats]:
     """The gradient (classes, r) and the relative gap (groups, 1)."""
-    gradient = np.asarray(c, state.W.dtype) * (got.residual @ problem.A)
+    gradient = np.asarray(c, state.W.dtype) * problem.gathered(got.residual)
     if not problem.spectrum.free_bias:
         gradient += state.W
         penalised, weights = gradient, state.W
@@ -163,12 +186,27 @@ def _advance(problem: Problem, state: _State, got: Evaluation, gradient: Floats,
         plain = -problem.spectrum.precondition(gradient, c * got.curvature)
         direction = np.where(uphill, plain, direction)
         begin = state.loss.dot(direction, gradient)
-    change = state.loss.margins(direction @ problem.A.T)
+    state.last = (state.W, gradient)
+    _move(problem, state, direction, begin, c)
+
+
+def _follow(problem: Problem, state: _State, drift: Floats, c: float) -> None:
+    """Move along the drift of the path, but for classes whose Newton steps are cheaper, and fewer, from where they are."""
+    got = state.loss.evaluate(state.margins)
+    if isinstance(state.loss, SquaredHinge) and problem.gram is not None:
+        drift = drift * (_newton_cost(problem, got) > DRIFT_COST * problem.A.size)[:, None]
+    gradient, _ = _gradient(problem, state, got, c)
+    state.last = (state.W, gradient)
+    _move(problem, state, drift, state.loss.dot(gradient, drift), c)
+
+
+def _move(problem: Problem, state: _State, direction: Floats, begin: Floats, c: float) -> None:
+    """To the end of a line search along `direction`, where the slope is `begin`."""
+    change = state.loss.margins(problem.scores(direction))
     penalised = slice(None, -1) if problem.spectrum.free_bias else slice(None)
     part, weights = direction[:, penalised], state.W[:, penalised]
     line = Line(state.loss.dot(weights, part), state.loss.dot(part, part), begin, c)
     t, state.ready = state.loss.step(state.margins, change, line)
-    state.last = (state.W, gradient)
     state.W = state.W + t * direction
     change *= t
     state.margins += change
@@ -196,15 +234,19 @@ def _lbfgs(state: _State, spectrum: Spectrum, gradient: Floats, curvature: Float
     return q
 
 
+def _newton_cost(problem: Problem, got: Evaluation) -> NDArray[np.float64]:
+    """(classes,), in multiply-adds of a large matrix product, which small matrices reach a tenth of."""
+    counts = np.count_nonzero(got.residual, axis=1).astype(np.float64)
+    return 10 * counts**3 / 3 + problem.gram_cost * counts**2
+
+
 def _newton(problem: Problem, state: _State, loss: SquaredHinge, got: Evaluation, direction: Floats, c: float) -> None:
     """Replace the direction of each class with few active samples by the exact Newton step.
 
     On the active set the minimiser is w = sum_i a_i x_i with (A A^T + diag(1 / (2 C s))) a = y.
     """
     assert problem.gram is not None
-    counts = np.count_nonzero(got.residual, axis=1)
-    cost = counts.astype(float) ** 3 / 3 * 10 + counts.astype(float) ** 2 * problem.gram_cost
-    few = np.flatnonzero(cost < max(DIRECT_COST * problem.A.size, DIRECT_CHEAP))
+    few = np.flatnonzero(_newton_cost(problem, got) < max(DIRECT_COST * problem.A.size, DIRECT_CHEAP))
     if not len(few):
         return
     done = np.ones(len(few), bool)
