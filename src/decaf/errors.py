@@ -9,6 +9,7 @@ DecafError
 ├── FeatureSetError   a feature folder cannot be read or written (also a ValueError)
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
+├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
 
@@ -47,6 +48,10 @@ class SettingsDiffer(DecafError, ValueError):
 
 class ProbeError(DecafError, ValueError):
     """The features, labels or settings are not what a classifier can learn from. The message names them."""
+
+
+class ModelError(DecafError, ValueError):
+    """The file holds no fitted model, or one that is damaged. Fit it anew, or name another."""
 
 
 class FolderInUse(DecafError, OSError):

@@ -9,30 +9,46 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decaf.errors import TableError
 
 
-def read_csv(file: str, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_csv(
+    file: str, needed: Sequence[str], known: Sequence[str] = (), incomplete: str = "is cut short: complete it"
+) -> Iterator[tuple[int, dict[str, str]]]:
     """The lines of a CSV file with a header, as (number in the file, column -> text).
 
     Args:
         file: UTF-8, with or without a mark; other bytes are kept as the system writes them in paths.
-        needed: columns that must be there.
+        needed: columns that must be there, in any case of letters.
+        known: other columns that mean something; a line may end before them.
+        incomplete: what to say of a line that ends before a needed column.
 
     Raises:
-        TableError: the file cannot be read, a column is missing, or a line has fewer cells than the header.
+        TableError: the file cannot be read, a column is missing or named twice, or a line is incomplete.
     """
     try:
         with open(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
             rows = csv.reader(lines)
-            header = [name.strip() for name in next(rows, [])]
-            if missing := [name for name in needed if name not in header]:
-                raise TableError(f"{file} has no column {missing[0]!r}: its first line must name {', '.join(needed)}")
+            header = _header(file, next(rows, []), needed, known)
+            least = max((header.index(name) for name in needed), default=-1) + 1
             for row in filter(None, rows):
-                if len(row) < len(header):
-                    raise TableError(f"{file} line {rows.line_num} has {len(row)} cells of {len(header)}: complete it")
+                if len(row) < least:
+                    raise TableError(f"{file} line {rows.line_num} {incomplete}")
                 yield rows.line_num, dict(zip(header, row, strict=False))
     except OSError as error:
         raise TableError(f"cannot read {file} ({error.strerror}): make it readable or name another") from None
     except csv.Error as error:
         raise TableError(f"{file} is no CSV file ({error}): write it anew") from None
+
+
+def _header(file: str, cells: Sequence[str], needed: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The names of the columns, those that mean something as they are spelt here."""
+    wanted = [*needed, *known]
+    spelt = {name.lower(): name for name in wanted}
+    names = [name if name in wanted else spelt.get(name.lower(), name) for name in map(str.strip, cells)]
+    for name in wanted:
+        if name in needed and name not in names:
+            raise TableError(f"{file} has no column {name}: its first line names {', '.join(wanted)}")
+        if names.count(name) > 1:
+            raise TableError(f"{file} has two columns {name}: rename one")
+    return names
 
 
 def match_paths(
