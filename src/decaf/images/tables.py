@@ -52,7 +52,7 @@ def _header(file: str, cells: Sequence[str], needed: Sequence[str], known: Seque
 
 
 def match_paths(
-    file: str, lines_of: Mapping[str, object], paths: Iterable[str], sources: Sequence[str]
+    file: str, lines_of: Mapping[str, object], paths: Iterable[str], sources: Sequence[str], thing: str = "line"
 ) -> Iterator[list[str]]:
     """For each path, the names under which a file speaks of it: the path itself, or as it looks from a source.
 
@@ -61,6 +61,7 @@ def match_paths(
         lines_of: normalised name -> anything.
         paths: of the pictures.
         sources: what the pictures were found in.
+        thing: what a line is.
 
     Raises:
         TableError: a name fits two pictures, or none fits any.
@@ -74,5 +75,5 @@ def match_paths(
                 raise TableError(f"{name} in {file} fits {fits[name]} and {path}: write the whole path")
         yield sorted(names & lines_of.keys())
     if not fits:
-        named = next(iter(lines_of), "nothing at all")
+        named = next(iter(lines_of), f"no {thing} at all")
         raise TableError(f"{file} names none of the pictures ({named}): write paths as the sources have them")
