@@ -186,7 +186,7 @@ class Model:
 
         Raises:
             SettingsDiffer: the features were made otherwise; the message names the setting.
-            ModelError: features are not finite.
+            ModelError: features, or what the model makes of them, are not finite.
         """
         self.check_features(features)
         k = min(max(top, 1), len(self.names)) if self.kind == "classes" else len(self.names)
@@ -195,7 +195,10 @@ class Model:
         intact = np.flatnonzero(~features.broken)
         for start in range(0, len(intact), _ROWS_AT_ONCE):
             rows = intact[start : start + _ROWS_AT_ONCE]
-            found = self.scores(_finite(features, rows, self.layer))
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = self.scores(_finite(features, rows, self.layer))
+            if not np.isfinite(found).all():
+                raise ModelError("the model's numbers are too large for these features: fit it anew")
             order = np.argsort(-found, axis=1, kind="stable")[:, :k] if self.kind == "classes" else np.arange(k)[None]
             best[rows] = order
             scores[rows] = np.take_along_axis(found, np.broadcast_to(order, (len(rows), k)), axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -16,25 +17,38 @@ from decaf.errors import ModelError
 from decaf.files import write_atomically
 
 _KEY = "decaf"
+_CHECKSUM = "sha256"
 _LONGEST_HEADER = 16 * 2**20  # bytes; 100,000 classes take 3 MB
 _DTYPES = ("F32", "F64")
 Tensors = dict[str, NDArray[Any]]
 
 
-def write_model_file(path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], about: Any) -> None:
+def write_model_file(
+    path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]
+) -> None:
     """Write tensors and what is said of them; the same bytes for the same content.
 
     Raises ModelError where the file cannot be written.
     """
     from safetensors.numpy import save
 
-    text = json.dumps(about, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, {_KEY: text})
+    tensors = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    text = json.dumps({**about, _CHECKSUM: checksum(tensors, about)}, ensure_ascii=False, sort_keys=True)
+    data = save(tensors, {_KEY: text})
     try:
         write_atomically(Path(path), data)
     except OSError as error:
         why = error.strerror or error
         raise ModelError(f"cannot write {os.fspath(path)} ({why}): make room or name another file") from None
+
+
+def checksum(tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> str:
+    """Sha256 of all numbers and words, so that a changed bit is noticed."""
+    hasher = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(tensors):
+        hasher.update(repr((name, str(tensors[name].dtype), tensors[name].shape)).encode())
+        hasher.update(np.ascontiguousarray(tensors[name]))
+    return hasher.hexdigest()
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
@@ -60,6 +74,8 @@ def read_model_file(path: str | os.PathLike[str], largest: int = 2**32) -> tuple
         with safe_open(name, framework="numpy") as file:
             about = _parse((file.metadata() or {}).get(_KEY), name)
             tensors = {key: _tensor(file, key, name) for key in list(file.keys())}
+        if about.pop(_CHECKSUM, None) != checksum(tensors, about):
+            raise _damaged(name, "its checksum differs")
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
