@@ -36,7 +36,7 @@ def write_features(
     labels: Sequence[str | None],
     paths: Sequence[str] | None = None,
     errors: Sequence[str | None] | None = None,
-    regions: Sequence[str] | None = None,
+    region: Sequence[str] | None = None,
     boxes: Sequence[Sequence[float] | None] | None = None,
     **settings: Any,
 ) -> decaf.FeatureSet:
@@ -46,7 +46,7 @@ def write_features(
     columns: dict[str, Sequence[Any]] = {
         "path": paths,
         "label": labels,
-        "region": regions or ["whole"] * n,
+        "region": region or ["whole"] * n,
         "view": ["center"] * n,
         "box": boxes or [None] * n,
         "error": errors or [None] * n,

@@ -26,7 +26,7 @@ def examples(tmp_path: Path, columns: dict[str, np.ndarray], kind: str, rows_eac
         X[:, k] += np.repeat(values, rows_each)
     paths = [f"photos/{row // rows_each}" for row in range(n * rows_each)]
     regions = [str(row % rows_each) for row in range(n * rows_each)]
-    features = write_features(tmp_path / "f", X, [None] * len(X), paths, regions=regions)
+    features = write_features(tmp_path / "f", X, [None] * len(X), paths, region=regions)
     lines = [",".join(["path", *columns])]
     lines += [",".join([str(row), *(repr(float(values[row])) for values in columns.values())]) for row in range(n)]
     (tmp_path / "t.csv").write_text("\n".join(lines))

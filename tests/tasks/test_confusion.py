@@ -66,7 +66,7 @@ def test_mistakes_are_told_once_with_the_greatest_lead(examples: Examples, evalu
 
 def test_a_picture_is_shown_once_even_where_several_regions_are_mistaken(tmp_path: Path) -> None:
     features = write_features(
-        tmp_path / "f", np.ones((3, 2)), ["a", "a", "b"], ["p/0", "p/0", "p/1"], regions=["0", "1", "0"]
+        tmp_path / "f", np.ones((3, 2)), ["a", "a", "b"], ["p/0", "p/0", "p/1"], region=["0", "1", "0"]
     )
     examples = load_examples(features, read_targets(features))
     evaluation = Evaluation([outcome([0, 1, 2], "bba", [1, 2, 0.5])])

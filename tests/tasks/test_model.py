@@ -306,7 +306,7 @@ def test_a_file_of_another_kind_is_refused_in_one_line_and_little_memory(tmp_pat
     path = tmp_path / "hostile"
     path.write_bytes(BYTES[name])
     tracemalloc.start()
-    with pytest.raises(ModelError, match="hostile (is|was)") as refusal:
+    with pytest.raises(ModelError, match=r"hostile (is|was)") as refusal:
         Model.load(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -85,7 +85,7 @@ def test_no_picture_is_learned_from_and_validated_on(regions: Examples) -> None:
 
 
 def test_a_single_picture_of_each_class_leaves_nothing_to_validate(tmp_path: Path) -> None:
-    features = write_features(tmp_path / "f", np.ones((4, 2)), list("abab"), list("pqpq"), regions=list("0011"))
+    features = write_features(tmp_path / "f", np.ones((4, 2)), list("abab"), list("pqpq"), region=list("0011"))
     examples = load_examples(features, read_targets(features))
     assert held_out(examples.targets.values, examples.picture, 0) == []
     assert stratified_folds(examples, 5, 0) == []
@@ -138,7 +138,7 @@ def test_without_classes_half_of_the_pictures_are_trained_on(tmp_path: Path, reg
     file.write_text("path,n\n" + "".join(f"{path},{n}\n" for n, path in enumerate(regions.pictures)))
     features = write_features(
         tmp_path / "n", blobs(list("ab") * 18), [None] * 36, [f"p/{row % 12}" for row in range(36)],
-        regions=[str(row // 12) for row in range(36)],
+        region=[str(row // 12) for row in range(36)],
     )  # fmt: skip
     numbers = load_examples(features, read_targets(features, str(file), ["n"], "regression"))
     (split,) = draw_splits(numbers, None, 1, 0)

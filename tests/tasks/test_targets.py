@@ -62,7 +62,7 @@ def test_columns_are_chosen_and_kinds_are_read(features: decaf.FeatureSet) -> No
 @pytest.mark.parametrize(
     ("content", "columns", "kind", "says"),
     [
-        ("path,label\na.png,x\n./photos/a.png,x\na.png,y\n", (), "classes", "line 4 says otherwise of a.png than line 2"),
+        ("path,label\na.png,x\n./photos/a.png,x\na.png,y\n", (), "classes", "line 4 says otherwise of a.png"),
         ("path,label\na.png,x\nphotos/a.png,y\n", (), "classes", r"says two things of a\.png \(photos/a\.png\)"),
         ("path,n\na.png,2\n", ("n",), "multilabel", "line 2 has '2' as n: write 0 or 1"),
         ("path,n\na.png,yes\n", ("n",), "multilabel", "line 2 has 'yes' as n: write 0 or 1"),
@@ -102,7 +102,7 @@ def test_options_that_do_not_go_together_are_refused(
 
 def test_no_label_at_all_is_refused(tmp_path: Path) -> None:
     features = write_features(tmp_path / "f", np.ones((2, 3)), [None, "x"], ["a.png", "b.png"], [None, "torn"])
-    with pytest.raises(ProbeError, match="no row of .* has features and a label"):
+    with pytest.raises(ProbeError, match=r"no row of .* has features and a label"):
         read_targets(features)
 
 
@@ -117,7 +117,7 @@ def test_features_that_are_not_finite_name_their_picture(tmp_path: Path) -> None
 def test_rows_stand_beside_their_features_and_pictures(tmp_path: Path) -> None:
     paths = ["p/a", "p/b", "p/a", "p/c", "p/b"]
     features = write_features(
-        tmp_path / "f", np.arange(5).reshape(5, 1), ["x", None, "x", "y", "y"], paths, regions=list("01234")
+        tmp_path / "f", np.arange(5).reshape(5, 1), ["x", None, "x", "y", "y"], paths, region=list("01234")
     )
     examples = load_examples(features, read_targets(features))
     assert examples.X[:, 0].tolist() == [0, 2, 3, 4] and examples.grouped
@@ -127,7 +127,7 @@ def test_rows_stand_beside_their_features_and_pictures(tmp_path: Path) -> None:
 
 
 def test_a_picture_of_two_classes_has_no_class_of_its_own(tmp_path: Path) -> None:
-    features = write_features(tmp_path / "f", np.ones((2, 2)), ["x", "y"], ["p/a", "p/a"], regions=["0", "1"])
+    features = write_features(tmp_path / "f", np.ones((2, 2)), ["x", "y"], ["p/a", "p/a"], region=["0", "1"])
     with pytest.raises(ProbeError, match=r"regions of p/a are of several classes \(x, y\): .* --splits-file"):
         load_examples(features, read_targets(features)).label_of_pictures()
 

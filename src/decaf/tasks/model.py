@@ -257,8 +257,8 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
 def _refuse(features: FeatureSet, name: str, mine: Any, theirs: Any) -> None:
     if mine != theirs:
         raise SettingsDiffer(
-            f"the model was fitted on features with {name} {mine}, {features.folder} has {theirs}: extract as the model "
-            "needs, or name the pictures themselves"
+            f"the model was fitted on features with {name} {mine}, {features.folder} has {theirs}: extract as the "
+            "model needs, or name the pictures themselves"
         )
 
 

@@ -47,7 +47,7 @@ def checksum(tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> s
     hasher = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(tensors):
         hasher.update(repr((name, str(tensors[name].dtype), tensors[name].shape)).encode())
-        hasher.update(np.ascontiguousarray(tensors[name]))
+        hasher.update(tensors[name].tobytes())
     return hasher.hexdigest()
 
 

@@ -17,7 +17,7 @@ Pair = tuple[str, str, float]
 _MOST_NAMED = 150  # classes; more names would be too small to read
 _MOST_WRITTEN = 20  # classes up to which each share is written into its cell
 _CELL = 0.16  # inches: a line of 7 points
-_LONGEST = 24  # characters of a name
+_LONGEST = 22  # characters of a name
 
 
 @with_fonts
@@ -88,11 +88,11 @@ def _draw_strongest(axes: Any, strongest: Sequence[Pair]) -> None:
     axes.set_title("Most frequent confusions", fontsize=11, loc="left")
     shares = [share for _, _, share in strongest]
     axes.barh(range(len(shares)), shares, color="#4a90c4", height=0.55)
-    axes.set(xlim=(0, 1), ylim=(max(len(shares), 1) - 0.4, -0.6), xticks=[], yticks=[])
+    axes.set(xlim=(0, max(shares, default=1) / 0.3), ylim=(max(len(shares), 1) - 0.4, -0.6), xticks=[], yticks=[])
     plain(axes)
     axes.spines[["bottom"]].set_visible(False)
     for row, (truth, predicted, share) in enumerate(strongest):
-        text = f" {share:.0%}  {one_line(truth, 22)} → {one_line(predicted, 22)}"
+        text = f" {share:.0%}  {one_line(truth, _LONGEST)} → {one_line(predicted, _LONGEST)}"
         axes.text(share, row, text, va="center", fontsize=8, parse_math=False, clip_on=False)
     if not strongest:
         axes.text(0, 0, "none", va="center", fontsize=8, color=GREY)

@@ -28,7 +28,7 @@ def save_curve(points: Sequence[Point], chance: float, out: Path) -> None:
     axes.axhline(chance, color=GREY, linewidth=1, linestyle=":")
     axes.text(max(n), chance, f"chance {chance:.1%}", ha="right", va="bottom", fontsize=9, color=GREY)
     for count, accuracy in zip(n, mean, strict=True):
-        axes.annotate(f"{accuracy:.1%}", (count, accuracy), (0, -16), textcoords="offset points", ha="left", fontsize=8)
+        axes.annotate(f"{accuracy:.1%}", (count, accuracy), (5, -15), textcoords="offset points", ha="left", fontsize=8)
     axes.set(ylim=(0, 1.02), xticks=n, xlabel="training pictures per class", ylabel="mean accuracy over the classes")
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.grid(axis="y", color="#eeeeee")

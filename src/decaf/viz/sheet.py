@@ -16,7 +16,7 @@ from decaf.viz.text import one_line
 _SIDE = 1.75  # inches of a picture
 _WORDS = 0.62  # inches below it
 _PIXELS = 320  # the longest side that is drawn
-_LONGEST = 26
+_LONGEST = 22
 
 
 @dataclass(frozen=True)
