@@ -10,6 +10,7 @@ DecafError
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
+├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
 
@@ -52,6 +53,10 @@ class ProbeError(DecafError, ValueError):
 
 class ModelError(DecafError, ValueError):
     """The file holds no fitted model, or one that is damaged. Fit it anew, or name another."""
+
+
+class TaskError(DecafError, ValueError):
+    """The folder or the lists of splits are not those of the benchmark. The message says what to name or add."""
 
 
 class FolderInUse(DecafError, OSError):

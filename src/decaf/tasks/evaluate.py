@@ -30,7 +30,7 @@ class Outcome:
         predicted: (test rows,) classes.
         confidence: (test rows,) score of the predicted class minus that of the next.
         seconds: choosing, fitting and predicting.
-        validation: accuracy of C and the transform when they were chosen; NaN where nothing was validated.
+        validation: accuracy of C and the transform when they were chosen; NaN where there was no choice.
     """
 
     split: Split
@@ -113,7 +113,8 @@ def _evaluate_one(
     predicted = probe.classes_[scores.argmax(axis=1)]
     second, first = np.partition(scores, -2, axis=1)[:, -2:].T
     accuracy = mean_class_accuracy(y[split.test], predicted)
-    validation = math.nan if probe.scores_ is None else float(probe.scores_.max())
+    scored = probe.scores_
+    validation = math.nan if scored is None or scored.size == 1 else float(scored.max())
     return Outcome(split, accuracy, probe.C_, probe.transform_.name, predicted, first - second, seconds, validation)
 
 
