@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ _OPTIONS = (
     click.option(
         "--pool",
         type=click.Choice(["none", "avg", "max"]),
+        default="",
         help="For layers with positions; by default their mean, and for DeCAF5 every position, as in the paper.",
     ),
     click.option("--features", metavar="DIR", default="", help="Features made before, with --resize warp."),
@@ -129,13 +131,9 @@ def _run(
     from decaf.tasks.task import Protocol
 
     protocol = Protocol(n_splits, seed, train_per_class or 0, partitions)
-    request = Request(
-        Path(data) if data else None,
-        report_folder(out),
-        transforms=tuple(dict.fromkeys(transforms)) or ("none", "sqrt"),
-        protocol=protocol,
-        **{name: value or "" if name == "pool" else value for name, value in options.items()},
-    )
+    request = Request(Path(data) if data else None, report_folder(out), protocol=protocol, **options)
+    if transforms:
+        request = replace(request, transforms=tuple(dict.fromkeys(transforms)))
     found = reproduce(task, request, _showing(as_json), _silent if as_json else _say_result)
     files = write_paper_report(found)
     if as_json:
@@ -146,6 +144,7 @@ def _run(
     header, rows = table_of(found)
     click.echo()
     print_table(header, [[one_line(cell) for cell in row] for row in rows], header[1:])
+    click.echo(f"* published, with another network: {task.published.source}\n")
     for name, shows in files.items():
         click.echo(f"{Path(out) / name}: {shows}")
 

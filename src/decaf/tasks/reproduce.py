@@ -85,6 +85,7 @@ class Reproduction:
     Attributes:
         task, request: what was asked.
         meta: of the features.
+        computed: pictures whose features were computed in this run.
         broken: (path, reason) of pictures that could not be read.
         sample: labelled pictures and splits.
         names: paths of the pictures of the sample.
@@ -97,6 +98,7 @@ class Reproduction:
     task: Task
     request: Request
     meta: Mapping[str, Any]
+    computed: int
     broken: Sequence[tuple[str, str]]
     sample: Sample
     names: Sequence[str]
@@ -128,7 +130,7 @@ def reproduce(task: Task, request: Request, show: Show, on_result: OnResult) -> 
     """
     clock = _Clock()
     with clock.step("features"):
-        features, folder = _features(task, request, show)
+        features, folder, computed = _features(task, request, show)
     broken = [(str(features.paths[row]), str(features.errors[row])) for row in features.broken.nonzero()[0]]
     features = features.valid
     sample = task.sample(features.paths.tolist(), folder, request.protocol)
@@ -142,7 +144,7 @@ def reproduce(task: Task, request: Request, show: Show, on_result: OnResult) -> 
         with clock.step("learning curve"):
             curves = _curves(task, request, features, sample, results) if task.curve else []
     return Reproduction(
-        task, request, features.meta, broken, sample, names, results, curves, clock.steps, _counted(notes)
+        task, request, features.meta, computed, broken, sample, names, results, curves, clock.steps, _counted(notes)
     )
 
 
@@ -161,6 +163,7 @@ class _Clock:
 def _noted() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")  # one-shot
         yield caught
 
 
@@ -169,19 +172,21 @@ def _counted(caught: Sequence[warnings.WarningMessage]) -> list[str]:
     return [text if times == 1 else f"{text} ({times} times)" for text, times in texts.items()]
 
 
-def _features(task: Task, request: Request, show: Show) -> tuple[FeatureSet, Path]:
-    """The features, and the folder of the classes."""
+def _features(task: Task, request: Request, show: Show) -> tuple[FeatureSet, Path, int]:
+    """The features, the folder of the classes, and how many pictures were computed."""
     folder = task.find(request.data) if request.data else None
     if request.features:
         features = FeatureSet.open(request.features)
         refuse_other_preparation(features)
-        return features, folder or Path(os.path.commonpath([os.path.dirname(path) for path in features.paths]))
+        common = os.path.commonpath([os.path.dirname(path) for path in features.paths])
+        return features, folder or Path(common), 0
     if folder is None:
         raise TaskError(f"no pictures: name the folder of {task.title} with --data, or features with --features")
-    return _extracted(task, request, folder, show), folder
+    features, computed = _extracted(task, request, folder, show)
+    return features, folder, computed
 
 
-def _extracted(task: Task, request: Request, folder: Path, show: Show) -> FeatureSet:
+def _extracted(task: Task, request: Request, folder: Path, show: Show) -> tuple[FeatureSet, int]:
     listing = find_images(folder)
     sample = task.sample(listing.paths, folder, request.protocol)  # before hours of work: does it fit the protocol?
     source = folder
@@ -200,7 +205,7 @@ def _extracted(task: Task, request: Request, folder: Path, show: Show) -> Featur
     job = plan(source, net, request.layers or layers, out, options)
     with held(out, job.meta, job.rows, options) as work, show(job, work) as progress:
         run(job, work, progress)
-    return FeatureSet.open(out)
+    return FeatureSet.open(out), work.rows
 
 
 def default_layers(net: Net) -> tuple[list[str], str]:
