@@ -19,7 +19,7 @@ from decaf.probe.losses import Floats
 from decaf.probe.solver import Spectrum
 
 LEADING = 128  # eigenvectors in the preconditioner
-EXACT_BELOW = 300  # coordinates up to which the whole spectrum is taken
+EXACT_BELOW = 640  # coordinates up to which the whole spectrum is taken
 EXACT_DOUBLE = 2048  # the same for badly scaled features, where everything is done in float64
 SPECTRUM_ROWS = 4096  # rows that the spectrum of a large problem is estimated from
 GRAM_ROWS = 6000  # rows up to which the primal keeps a Gram matrix (144 MB) for Newton steps

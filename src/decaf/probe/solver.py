@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import get_lapack_funcs
@@ -24,8 +22,9 @@ from decaf.probe.team import Team
 Loss = SquaredHinge | Softmax
 
 MEMORY = 10  # pairs that L-BFGS remembers
-STALL = 12  # iterations without a smaller gap after which rounding is to blame
+STALL = 15  # iterations in which the objective falls by nothing but rounding, after which rounding is to blame
 DIRECT_COST = 60.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
+DIRECT_LATER = 8.0  # ... and more for a class that is still not done after so many iterations
 DRIFT_COST = 12.0  # ... below this, following the drift of the path does not pay
 DIRECT_CHEAP = 3e6  # ... and is always taken below this many
 
@@ -125,27 +124,36 @@ def minimise(
     best, since = np.inf, 0
     for iteration in range(max_iter + 1):
         got = state.ready or state.loss.evaluate(state.margins)
-        gradient, gap = _gradient(problem, state, got, c)
-        if isinstance(loss, Softmax) and gap.item() <= tol:
-            got, gradient, gap = _settle(problem, state, loss, c)
-        gaps[left], iterations[left] = gap[:, 0], iteration
+        point = _gradient(problem, state, got, c)
+        if isinstance(loss, Softmax) and point.gap.item() <= tol:
+            got, point = _settle(problem, state, loss, c)
+        gaps[left], iterations[left] = point.gap[:, 0], iteration
         weights[left if loss.separable else slice(None)] = state.W
-        open_ = gap[:, 0] > tol
-        worst = float(np.log(np.maximum(gap, tol)).sum())
-        best, since = (worst, 0) if worst < best - 1e-3 else (best, since + 1)
-        if not open_.any() or since > STALL or not np.isfinite(worst):
+        open_ = point.gap[:, 0] > tol
+        total = float(point.objective.sum())
+        fell = total < best * (1 - 4 * np.finfo(state.W.dtype).eps)
+        best, since = (total, 0) if fell else (best, since + 1)
+        if not open_.any() or since > STALL or not np.isfinite(total):
             break
         if loss.separable and open_.mean() < 0.8:
             state, left, best = state.take(open_), left[open_], np.inf
             got = Evaluation(got.value[open_], got.residual[open_], got.curvature[open_])
-            gradient = gradient[open_]
+            point = _Point(point.gradient[open_], point.objective[open_], point.gap[open_])
         if iteration < max_iter:
-            _advance(problem, state, got, gradient, c)
+            _advance(problem, state, got, point.gradient, c, DIRECT_COST * (1 + (iteration / DIRECT_LATER) ** 2))
     return Solution(weights, gaps, iterations)
 
 
-def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> tuple[Floats, Floats]:
-    """The gradient (classes, r) and the relative gap (groups, 1)."""
+@dataclass
+class _Point:
+    """`gradient`: (classes, r); `objective` and relative `gap`: (groups, 1)."""
+
+    gradient: Floats
+    objective: Floats
+    gap: Floats
+
+
+def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> _Point:
     gradient = np.asarray(c, state.W.dtype) * problem.gathered(got.residual)
     if not problem.spectrum.free_bias:
         gradient += state.W
@@ -154,12 +162,12 @@ def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> tup
         gradient[:, :-1] += state.W[:, :-1]
         penalised, weights = np.ascontiguousarray(gradient[:, :-1]), np.ascontiguousarray(state.W[:, :-1])
     objective = state.loss.dot(weights, weights) / 2 + c * got.value
-    return gradient, state.loss.dot(penalised, penalised) / 2 / np.maximum(objective, np.finfo(np.float32).tiny)
+    gap = state.loss.dot(penalised, penalised) / 2 / np.maximum(objective, np.finfo(np.float32).tiny)
+    return _Point(gradient, objective, gap)
 
 
-def _settle(problem: Problem, state: _State, loss: Softmax, c: float) -> tuple[Evaluation, Floats, Floats]:
+def _settle(problem: Problem, state: _State, loss: Softmax, c: float) -> tuple[Evaluation, _Point]:
     """Make the free biases optimal for the weights; only then does the gradient bound the gap."""
-    decrement = 0.0
     for _ in range(3):
         step, decrement = loss.settle(state.margins)
         state.W[:, -1:] += step
@@ -168,17 +176,17 @@ def _settle(problem: Problem, state: _State, loss: Softmax, c: float) -> tuple[E
             break
     state.last = state.ready = None
     got = loss.evaluate(state.margins)
-    gradient, gap = _gradient(problem, state, got, c)
-    objective = (state.W[:, :-1] ** 2).sum() / 2 + c * got.value
-    return got, gradient, gap + c * loss.settle(state.margins)[1] / np.maximum(objective, np.finfo(np.float32).tiny)
+    point = _gradient(problem, state, got, c)
+    point.gap += c * loss.settle(state.margins)[1] / np.maximum(point.objective, np.finfo(np.float32).tiny)
+    return got, point
 
 
-def _advance(problem: Problem, state: _State, got: Evaluation, gradient: Floats, c: float) -> None:
-    """One step: direction, its margins, an exact line search."""
+def _advance(problem: Problem, state: _State, got: Evaluation, gradient: Floats, c: float, budget: float) -> None:
+    """One step: a direction and a line search. `budget`: what a Newton step may cost, in multiply-adds per entry of A."""
     _remember(state, gradient)
     direction = _lbfgs(state, problem.spectrum, gradient, c * got.curvature)
     if problem.gram is not None and isinstance(state.loss, SquaredHinge):
-        _newton(problem, state, state.loss, got, direction, c)
+        _newton(problem, state, state.loss, got, direction, c, budget)
     begin = state.loss.dot(direction, gradient)
     uphill = begin >= 0
     if uphill.any():  # rounding: fall back to the preconditioned gradient
@@ -195,7 +203,7 @@ def _follow(problem: Problem, state: _State, drift: Floats, c: float) -> None:
     got = state.loss.evaluate(state.margins)
     if isinstance(state.loss, SquaredHinge) and problem.gram is not None:
         drift = drift * (_newton_cost(problem, got) > DRIFT_COST * problem.A.size)[:, None]
-    gradient, _ = _gradient(problem, state, got, c)
+    gradient = _gradient(problem, state, got, c).gradient
     state.last = (state.W, gradient)
     _move(problem, state, drift, state.loss.dot(gradient, drift), c)
 
@@ -237,34 +245,45 @@ def _lbfgs(state: _State, spectrum: Spectrum, gradient: Floats, curvature: Float
 def _newton_cost(problem: Problem, got: Evaluation) -> NDArray[np.float64]:
     """(classes,), in multiply-adds of a large matrix product, which small matrices reach a tenth of."""
     counts = np.count_nonzero(got.residual, axis=1).astype(np.float64)
-    return 10 * counts**3 / 3 + problem.gram_cost * counts**2
+    r = problem.A.shape[1]
+    return np.minimum(10 * counts**3 / 3 + problem.gram_cost * counts**2, 10 * r**3 / 3 + 2.0 * counts * r**2)
 
 
-def _newton(problem: Problem, state: _State, loss: SquaredHinge, got: Evaluation, direction: Floats, c: float) -> None:
-    """Replace the direction of each class with few active samples by the exact Newton step.
-
-    On the active set the minimiser is w = sum_i a_i x_i with (A A^T + diag(1 / (2 C s))) a = y.
-    """
-    assert problem.gram is not None
-    few = np.flatnonzero(_newton_cost(problem, got) < max(DIRECT_COST * problem.A.size, DIRECT_CHEAP))
+def _newton(
+    problem: Problem, state: _State, loss: SquaredHinge, got: Evaluation, direction: Floats, c: float, budget: float
+) -> None:
+    """Replace the direction of each class with few active samples, or of few coordinates, by the exact Newton step."""
+    few = np.flatnonzero(_newton_cost(problem, got) < max(budget * problem.A.size, DIRECT_CHEAP))
     if not len(few):
         return
-    done = np.ones(len(few), bool)
     dual = np.zeros((len(few), problem.A.shape[0]), state.W.dtype)
     for row, k in enumerate(few):
         active = np.flatnonzero(got.residual[k])
         weights = np.broadcast_to(loss.weights[k if len(loss.weights) > 1 else 0], loss.signs.shape[1:])[active]
-        solution = _ridge(problem.gram(active), 1 / (2 * c * weights), loss.signs[k, active])
-        if solution is None:
-            done[row] = False
-        else:
-            dual[row, active] = solution
-    direction[few[done]] = (dual @ problem.A - state.W[few])[done]
+        dual[row, active] = _ridge(problem, active, 2 * c * weights, loss.signs[k, active])
+    solved = np.isfinite(dual).all(axis=1)
+    direction[few[solved]] = dual[solved] @ problem.A - state.W[few[solved]]
 
 
-def _ridge(gram: Any, ridge: Floats, target: Floats) -> Floats | None:
-    """Solve (gram + diag(ridge)) a = target; None where rounding left the matrix indefinite."""
-    gram.flat[:: len(gram) + 1] += ridge
-    (posv,) = get_lapack_funcs(("posv",), (gram,))
-    _, solution, info = posv(gram.T, target, overwrite_a=True)
-    return np.asarray(solution) if info == 0 else None
+def _ridge(problem: Problem, active: NDArray[np.intp], weights: Floats, target: Floats) -> Floats:
+    """The a for which w = sum_i a_i x_i minimises |w|^2 + sum_i weights_i (target_i - w x_i)^2 over the active samples.
+
+    Solved in the samples, (A A^T + diag(1 / weights)) a = target, or in the coordinates, whichever are fewer. NaN where
+    rounding left the matrix indefinite.
+    """
+    assert problem.gram is not None
+    if len(active) <= problem.A.shape[1]:
+        gram = problem.gram(active)
+        gram.flat[:: len(gram) + 1] += 1 / weights
+        return _posv(gram, target)
+    part = problem.A[active]
+    hessian = part.T @ (part * weights[:, None])
+    hessian.flat[:: len(hessian) + 1] += 1
+    return np.asarray(weights * (target - part @ _posv(hessian, part.T @ (weights * target))))
+
+
+def _posv(matrix: Floats, target: Floats) -> Floats:
+    """Solve with a positive definite matrix, which is overwritten; NaN where it is not."""
+    (posv,) = get_lapack_funcs(("posv",), (matrix,))
+    _, solution, info = posv(matrix.T, target, overwrite_a=True)
+    return np.asarray(solution) if info == 0 else np.full_like(target, np.nan)
