@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from decaf.probe.losses import Floats
-from decaf.probe.solver import Spectrum
+from decaf.probe.solver import Factored, Spectrum
 
 LEADING = 128  # eigenvectors in the preconditioner
 EXACT_BELOW = 640  # coordinates up to which the whole spectrum is taken
@@ -44,7 +44,7 @@ class Design:
     """
 
     A: Floats
-    spectrum: Spectrum
+    spectrum: Spectrum | Factored
     gram: Floats | None
     X: Floats
     shift: Floats | None
@@ -96,7 +96,7 @@ def warn_badly_scaled(columns: NDArray[np.intp]) -> None:
     warnings.warn(message, ScalingWarning, stacklevel=3)
 
 
-def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype: Any) -> Design:
+def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype: Any, wild: bool = False) -> Design:
     """Build the design of the rows of X.
 
     Args:
@@ -105,6 +105,7 @@ def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype
         free_bias: the bias has no penalty (logistic); else it is one more feature (svm).
         newton: keep a Gram matrix where it is affordable.
         dtype: float32 or float64, of everything but the Cholesky factor.
+        wild: columns are badly scaled: precondition with the covariance itself where it is small enough.
     """
     shift = X.mean(axis=0, dtype=np.float64) if free_bias else None
     if len(X) <= X.shape[1]:
@@ -112,12 +113,12 @@ def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype
         factor = _factor(gram)
         A = np.ascontiguousarray(factor if not free_bias else _with_ones(factor), dtype)
         kept = gram.astype(dtype) if newton else None
-        return Design(A, _spectrum(A, weights, free_bias), kept, X, shift, factor)
+        return Design(A, _spectrum(A, weights, free_bias, wild), kept, X, shift, factor)
     A = _with_ones(X, dtype)
     if shift is not None:
         A[:, :-1] = X - shift if X.dtype == np.float64 else A[:, :-1] - shift.astype(dtype)
     kept = A @ A.T if newton and len(X) <= GRAM_ROWS else None
-    return Design(A, _spectrum(A, weights, free_bias), kept, X, shift, None)
+    return Design(A, _spectrum(A, weights, free_bias, wild), kept, X, shift, None)
 
 
 def _with_ones(X: Floats, dtype: Any = np.float64) -> Floats:
@@ -149,8 +150,11 @@ def _factor(gram: Floats) -> Floats:
     raise AssertionError("a Gram matrix with a jitter is positive definite")
 
 
-def _spectrum(A: Floats, weights: Floats, free_bias: bool) -> Spectrum:
+def _spectrum(A: Floats, weights: Floats, free_bias: bool, wild: bool) -> Spectrum | Factored:
     """Leading eigenvectors of A^T diag(weights) A / sum(weights), by subspace iteration on a sample of the rows."""
+    if wild and A.shape[1] <= EXACT_DOUBLE:
+        scaled = A * np.sqrt(weights / weights.mean())[:, None]
+        return Factored(scaled.T @ scaled / len(A), free_bias)
     inner = A[:, :-1] if free_bias else A
     stride = -(-len(A) // SPECTRUM_ROWS)
     part = inner[::stride] * np.sqrt(weights[::stride] / weights[::stride].mean()).astype(A.dtype)[:, None]

@@ -208,8 +208,6 @@ def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Fl
     except ValueError as error:
         raise ProbeError(" ".join(str(error).split())) from None
     kept = weights > 0
-    if not kept.any():
-        raise ProbeError("every sample_weight is 0: nothing to learn from")
     return (X, y, weights) if kept.all() else (X[kept], y[kept], weights[kept])
 
 

@@ -25,6 +25,7 @@ MEMORY = 10  # pairs that L-BFGS remembers
 STALL = 15  # iterations in which the objective falls by nothing but rounding, after which rounding is to blame
 DIRECT_COST = 60.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
 DIRECT_LATER = 8.0  # ... and more for a class that is still not done after so many iterations
+DOUBLE_COORDINATES = 512
 DRIFT_COST = 12.0  # ... below this, following the drift of the path does not pay
 DIRECT_CHEAP = 3e6  # ... and is always taken below this many
 
@@ -53,6 +54,28 @@ class Spectrum:
 
 
 @dataclass
+class Factored:
+    """A^T A / n itself, factored anew for each power of two of the curvature: for wildly scaled columns.
+
+    A Cholesky factor is as accurate for each column whatever its scale, eigenvectors are not.
+    """
+
+    covariance: Floats
+    free_bias: bool = False
+    factors: dict[int, Floats] = field(default_factory=dict)
+
+    def precondition(self, gradient: Floats, curvature: Floats) -> Floats:
+        """(1 + c A^T A / n)^-1 gradient with c near the mean curvature of the classes."""
+        power = round(float(np.log2(np.maximum(curvature.mean(), 1e-300))))
+        if power not in self.factors:
+            identity = np.eye(len(self.covariance))
+            identity[-1, -1] = 0 if self.free_bias else 1
+            self.factors[power] = np.linalg.cholesky(identity + 2.0**power * self.covariance)
+        (potrs,) = get_lapack_funcs(("potrs",), (gradient,))
+        return np.ascontiguousarray(potrs(self.factors[power].T, gradient.T, lower=False)[0].T)
+
+
+@dataclass
 class Problem:
     """What stays the same along a path: rows, loss, preconditioner, and the Gram matrix where it is at hand.
 
@@ -61,7 +84,7 @@ class Problem:
 
     A: Floats
     loss: Loss
-    spectrum: Spectrum
+    spectrum: Spectrum | Factored
     gram: Callable[[NDArray[np.intp]], Floats] | None = None
     gram_cost: float = 1.0
     team: Team = Team()
@@ -230,7 +253,7 @@ def _remember(state: _State, gradient: Floats) -> None:
     del state.pairs[:-MEMORY]
 
 
-def _lbfgs(state: _State, spectrum: Spectrum, gradient: Floats, curvature: Floats) -> Floats:
+def _lbfgs(state: _State, spectrum: Spectrum | Factored, gradient: Floats, curvature: Floats) -> Floats:
     """The two-loop recursion (Nocedal and Wright 2006, algorithm 7.4), for each class or for all together."""
     q, alphas = -gradient, []
     for s, y, rho in reversed(state.pairs):
@@ -260,26 +283,35 @@ def _newton(
     for row, k in enumerate(few):
         active = np.flatnonzero(got.residual[k])
         weights = np.broadcast_to(loss.weights[k if len(loss.weights) > 1 else 0], loss.signs.shape[1:])[active]
-        dual[row, active] = _ridge(problem, active, 2 * c * weights, loss.signs[k, active])
-    solved = np.isfinite(dual).all(axis=1)
-    direction[few[solved]] = dual[solved] @ problem.A - state.W[few[solved]]
-
-
-def _ridge(problem: Problem, active: NDArray[np.intp], weights: Floats, target: Floats) -> Floats:
-    """The a for which w = sum_i a_i x_i minimises |w|^2 + sum_i weights_i (target_i - w x_i)^2 over the active samples.
-
-    Solved in the samples, (A A^T + diag(1 / weights)) a = target, or in the coordinates, whichever are fewer. NaN where
-    rounding left the matrix indefinite.
-    """
-    assert problem.gram is not None
-    if len(active) <= problem.A.shape[1]:
+        target, weights = loss.signs[k, active], 2 * c * weights
+        if _in_coordinates(problem, len(active)):
+            _replace(direction, k, _ridge(problem.A[active], weights, target) - state.W[k])
+            continue
+        assert problem.gram is not None
         gram = problem.gram(active)
         gram.flat[:: len(gram) + 1] += 1 / weights
-        return _posv(gram, target)
-    part = problem.A[active]
-    hessian = part.T @ (part * weights[:, None])
+        dual[row, active] = _posv(gram, target)
+    used = np.flatnonzero(dual.any(axis=1) & np.isfinite(dual).all(axis=1))
+    if len(used):
+        direction[few[used]] = dual[used] @ problem.A - state.W[few[used]]
+
+
+def _in_coordinates(problem: Problem, active: int) -> bool:
+    """Solve in the coordinates where they are fewer; in float64 always, since A^T a cancels where columns are large."""
+    r = problem.A.shape[1]
+    return r < active or (problem.A.dtype == np.float64 and r <= DOUBLE_COORDINATES)
+
+
+def _replace(direction: Floats, row: int, step: Floats) -> None:
+    if np.isfinite(step).all():
+        direction[row] = step
+
+
+def _ridge(A: Floats, weights: Floats, target: Floats) -> Floats:
+    """The w that minimises |w|^2 + sum_i weights_i (target_i - w x_i)^2."""
+    hessian = A.T @ (A * weights[:, None])
     hessian.flat[:: len(hessian) + 1] += 1
-    return np.asarray(weights * (target - part @ _posv(hessian, part.T @ (weights * target))))
+    return _posv(hessian, A.T @ (weights * target))
 
 
 def _posv(matrix: Floats, target: Floats) -> Floats:
