@@ -24,6 +24,7 @@ from decaf.probe.linear import (
 )
 from decaf.probe.losses import Floats
 from decaf.probe.path import Labelled, Path, Settings
+from decaf.probe.team import calm_blas
 
 DEFAULT_CS = tuple(float(C) for C in 10.0 ** np.linspace(-4, -1, 7))
 HELD_OUT = 6  # one image in six is held out: 5 of 30, 8 of 50
@@ -107,8 +108,9 @@ class LinearProbeCV(LinearClassifier):
         folds = _within(self._folds(X, index, random, rows), rows)
         of_classes = class_weights(self, self.classes_, y, weights)
         search = _Search(self, settings, X, Labelled(X, index, weights, of_classes), folds)
-        self.scores_ = search.scores(Cs) if folds else None
-        search.refit(Cs)
+        with calm_blas(X.size):
+            self.scores_ = search.scores(Cs) if folds else None
+            search.refit(Cs)
         return self
 
     def _Cs(self) -> list[float]:

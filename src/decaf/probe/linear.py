@@ -18,6 +18,7 @@ from decaf.errors import ProbeError
 from decaf.probe.inputs import Transform, checked, indices, masked_copies
 from decaf.probe.losses import Floats
 from decaf.probe.path import Fitted, Labelled, Path, Settings
+from decaf.probe.team import calm_blas
 
 LOSSES = ("svm", "logistic")
 
@@ -163,8 +164,9 @@ class LinearProbe(LinearClassifier):
         self.classes_, index = indices(y)
         self.transform_ = Transform.fit(vars(self)["transform"], X, weights)
         data = prepared(self, self.transform_(X), index, weights, class_weights(self, self.classes_, y, weights))
-        path = Path(data, settings)
-        (found,) = path.solve([self.C])
+        with calm_blas(data.X.size):
+            path = Path(data, settings)
+            (found,) = path.solve([self.C])
         take(self, found, path)
         return self
 
