@@ -46,7 +46,7 @@ def logistic(coef: Floats, bias: Floats, C: float, X: Floats, index: NDArray[np.
 
 
 def logistic_best(C: float, X: Floats, index: NDArray[np.intp], weights: Floats) -> float:
-    """The least value, by scipy's trust-region Newton method with float64 derivatives."""
+    """The least value, by scipy's L-BFGS in float64."""
     rows = 1 if index.max() == 1 else index.max() + 1
     d = X.shape[1]
     X = X - X.mean(axis=0)
@@ -68,6 +68,6 @@ def logistic_best(C: float, X: Floats, index: NDArray[np.intp], weights: Floats)
         residual = C * weights[:, None] * residual
         return np.concatenate([(coef + residual.T @ X).ravel(), residual.sum(axis=0)])
 
-    best = minimize(value, np.zeros(rows * (d + 1)), jac=gradient, method="L-BFGS-B",
-                    options={"maxiter": 20000, "maxfun": 40000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 50})  # fmt: skip
+    options = {"maxiter": 20000, "maxfun": 40000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 50}
+    best = minimize(value, np.zeros(rows * (d + 1)), jac=gradient, method="L-BFGS-B", options=options)
     return float(best.fun)

@@ -102,7 +102,7 @@ def test_bad_input_is_named() -> None:
             probe.fit(holed, y)
         with pytest.raises(ProbeError, match=r"X is sparse: .*toarray"):
             probe.fit(sparse.csr_matrix(X), y)
-        with pytest.raises(ProbeError, match="all labels are of one class, .*ant"):
+        with pytest.raises(ProbeError, match=r"all labels are of one class, .*ant"):
             probe.fit(X, ["ant"] * len(X))
         with pytest.raises(ProbeError, match="inconsistent numbers of samples") as caught:
             probe.fit(X, y[:-1])
@@ -177,9 +177,9 @@ def test_one_image_of_each_class_leaves_nothing_to_validate_on() -> None:
 def test_folds_a_class_cannot_fill_are_named() -> None:
     X, y = clusters(20)
     y[0], y[4] = "eel", "eel"
-    with pytest.raises(ProbeError, match="cv = 3: class .*eel.* has 2 images"):
+    with pytest.raises(ProbeError, match=r"cv = 3: class .*eel.* has 2 images"):
         LinearProbeCV(cv=3).fit(X, y)
-    with pytest.raises(ProbeError, match="class .*eel.* is in a validation part and not in its training part"):
+    with pytest.raises(ProbeError, match=r"class .*eel.* is in a validation part and not in its training part"):
         LinearProbeCV(cv=[(np.arange(5, 20), np.arange(5))]).fit(X, y)
     with pytest.raises(ProbeError, match="Cs and transforms"):
         LinearProbeCV(Cs=[]).fit(X, y)

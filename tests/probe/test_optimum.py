@@ -16,7 +16,7 @@ from sklearn.svm import LinearSVC
 from decaf.probe import LinearProbe, ScalingWarning
 
 sys.path.insert(0, str(Path(__file__).parent))
-import reference  # noqa: E402
+import reference
 
 Problem = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -152,5 +152,5 @@ def test_too_few_iterations_are_said() -> None:
     from sklearn.exceptions import ConvergenceWarning
 
     X, index, _ = make(900, 320, 12, 0, "plain", np.float32)
-    with pytest.warns(ConvergenceWarning, match="relative gap is .* after 1 iterations"):
+    with pytest.warns(ConvergenceWarning, match=r"relative gap is .* after 1 iterations"):
         LinearProbe("logistic", C=10, max_iter=1).fit(X, index)

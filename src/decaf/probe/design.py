@@ -1,8 +1,8 @@
-"""The matrix the solver sees: rows of X in min(n, d) coordinates, with the spectrum that conditions every problem on it.
+"""The matrix solved with: rows of X in min(n, d) coordinates, and the spectrum that conditions every problem on it.
 
-Primal (d < n): the features themselves, and a column of ones for the bias. Dual (n <= d): the Gram matrix X X^T = L L^T,
-and L in the place of X. Both keep inner products, so that objective and optimum are the same. A design is made once;
-folds take rows of it, and every C uses it.
+Primal (d < n): the features themselves, and a column of ones for the bias. Dual (n <= d): the Gram matrix X X^T = L
+L^T, and L in the place of X. Both keep inner products, so that objective and optimum are the same. A design is made
+once; folds take rows of it, and every C uses it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Design:
         return np.asarray(part @ part.T)
 
     def coefficients(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Weights in the solver's coordinates (classes, r) as float64 coefficients (classes, d) and biases (classes,)."""
+        """Weights (classes, r) in the solver's coordinates as float64 coefficients (classes, d), biases (classes,)."""
         inner = weights.astype(np.float64)
         if self.factor is None:
             coef, bias = inner[:, :-1], inner[:, -1]

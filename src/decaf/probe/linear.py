@@ -89,8 +89,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 class LinearProbe(LinearClassifier):
     """A linear support vector machine or logistic regression, for all classes at once.
 
-    `loss="svm"` has the objective of `sklearn.svm.LinearSVC` (one class against the rest, squared hinge, L2; the bias is
-    a feature of value 1 and is penalised with the others); `loss="logistic"` that of
+    `loss="svm"` has the objective of `sklearn.svm.LinearSVC` (one class against the rest, squared hinge, L2; the bias
+    is a feature of value 1 and is penalised with the others); `loss="logistic"` that of
     `sklearn.linear_model.LogisticRegression` (softmax, L2, the bias is not penalised). The optimum is theirs.
 
     Stops when the objective is proven to lie within `tol`, relative, of the optimum: for each class (svm) or in sum
@@ -181,7 +181,7 @@ def take(estimator: Any, found: Fitted, path: Path) -> None:
 
 def check_C(C: Any) -> None:
     """Raise ProbeError unless C is a positive number."""
-    if not (isinstance(C, numbers.Real) and np.isfinite(float(C)) and C > 0):
+    if not (isinstance(C, numbers.Real) and 0 < float(C) < np.inf):
         raise ProbeError(f"C = {C!r}: give a number above 0")
 
 

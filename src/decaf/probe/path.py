@@ -50,7 +50,7 @@ class Labelled:
 
 @dataclass
 class Fitted:
-    """One point of a path. `coef`: (rows, d); `bias`: (rows,), one row for two classes; `gap`, `iterations`: (groups,)."""
+    """One point of a path. `coef`: (rows, d), one row for two classes; `bias`: (rows,)."""
 
     C: float
     coef: Floats

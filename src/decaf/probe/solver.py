@@ -1,17 +1,21 @@
 """One solver for all classes at once: preconditioned L-BFGS and exact Newton steps, by matrix products.
 
-Minimises F(W) = 1/2 sum_kj pen_j W_kj^2 + C loss(A W^T), W: (classes, r), A: (n, r). Each iteration costs two products with
-A for all classes together. A class whose active samples are few takes the exact Newton step instead: on the active
-samples the squared hinge is a ridge regression, solved through its small Gram matrix (three or so such steps end it).
+Minimises F(W) = 1/2 sum_kj pen_j W_kj^2 + C loss(A W^T), W: (classes, r), A: (n, r), pen_j = 1 but 0 for a free bias.
+Each iteration costs two products with A for all classes together. A class whose active samples are few takes the
+exact Newton step instead: on the active samples the squared hinge is a ridge regression, solved through its small
+Gram matrix (three or so such steps end it).
 
-When it stops: F is 1-strongly convex in the penalised weights, hence F(W) - min F <= 1/2 |gradient|^2, which is also the
-duality gap at the dual point that belongs to W. A class is done once that is at most tol * F(W).
+When it stops: F is 1-strongly convex in the penalised weights, hence F(W) - min F <= 1/2 |gradient|^2, which is also
+the duality gap at the dual point that belongs to W (a free bias is made optimal first). A class is done once that is
+at most tol * F(W).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import get_lapack_funcs
@@ -25,7 +29,7 @@ MEMORY = 10  # pairs that L-BFGS remembers
 STALL = 15  # iterations in which the objective falls by nothing but rounding, after which rounding is to blame
 DIRECT_COST = 60.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
 DIRECT_LATER = 8.0  # ... and more for a class that is still not done after so many iterations
-DOUBLE_COORDINATES = 512
+DOUBLE_COORDINATES = 512  # coordinates up to which float64 solves in them
 DRIFT_COST = 12.0  # ... below this, following the drift of the path does not pay
 DIRECT_CHEAP = 3e6  # ... and is always taken below this many
 
@@ -87,7 +91,7 @@ class Problem:
     spectrum: Spectrum | Factored
     gram: Callable[[NDArray[np.intp]], Floats] | None = None
     gram_cost: float = 1.0
-    team: Team = Team()
+    team: Team = field(default_factory=Team)
 
     def scores(self, weights: Floats) -> Floats:
         """weights A^T, (classes, n)."""
@@ -135,7 +139,7 @@ def minimise(
 ) -> Solution:
     """Minimise from `start` (classes, r) until each class (or, where they are coupled, the sum) has a gap <= tol.
 
-    `drift`: (classes, r), the way the solution moved at the last change of C: searched first, it saves half the iterations.
+    `drift`: (classes, r), the way the solution moved at the last change of C: searched first, it saves iterations.
     """
     loss = problem.loss
     state = _State(start.copy(), loss.margins(problem.scores(start)), loss)
@@ -205,7 +209,7 @@ def _settle(problem: Problem, state: _State, loss: Softmax, c: float) -> tuple[E
 
 
 def _advance(problem: Problem, state: _State, got: Evaluation, gradient: Floats, c: float, budget: float) -> None:
-    """One step: a direction and a line search. `budget`: what a Newton step may cost, in multiply-adds per entry of A."""
+    """A direction and a line search. `budget`: what a Newton step may cost, in multiply-adds per entry of A."""
     _remember(state, gradient)
     direction = _lbfgs(state, problem.spectrum, gradient, c * got.curvature)
     if problem.gram is not None and isinstance(state.loss, SquaredHinge):
@@ -222,7 +226,7 @@ def _advance(problem: Problem, state: _State, got: Evaluation, gradient: Floats,
 
 
 def _follow(problem: Problem, state: _State, drift: Floats, c: float) -> None:
-    """Move along the drift of the path, but for classes whose Newton steps are cheaper, and fewer, from where they are."""
+    """Move along the drift of the path, but for classes whose Newton steps are few and cheap from where they are."""
     got = state.loss.evaluate(state.margins)
     if isinstance(state.loss, SquaredHinge) and problem.gram is not None:
         drift = drift * (_newton_cost(problem, got) > DRIFT_COST * problem.A.size)[:, None]
@@ -269,7 +273,8 @@ def _newton_cost(problem: Problem, got: Evaluation) -> NDArray[np.float64]:
     """(classes,), in multiply-adds of a large matrix product, which small matrices reach a tenth of."""
     counts = np.count_nonzero(got.residual, axis=1).astype(np.float64)
     r = problem.A.shape[1]
-    return np.minimum(10 * counts**3 / 3 + problem.gram_cost * counts**2, 10 * r**3 / 3 + 2.0 * counts * r**2)
+    in_samples, in_coordinates = 10 * counts**3 / 3 + problem.gram_cost * counts**2, 10 * r**3 / 3 + 2 * counts * r**2
+    return np.asarray(np.minimum(in_samples, in_coordinates))
 
 
 def _newton(
@@ -302,7 +307,7 @@ def _in_coordinates(problem: Problem, active: int) -> bool:
     return r < active or (problem.A.dtype == np.float64 and r <= DOUBLE_COORDINATES)
 
 
-def _replace(direction: Floats, row: int, step: Floats) -> None:
+def _replace(direction: Floats, row: Any, step: Floats) -> None:
     if np.isfinite(step).all():
         direction[row] = step
 

@@ -42,7 +42,7 @@ def _controller() -> Any:
 
 
 def calm_blas(numbers: int) -> Any:
-    """A context in which BLAS is single-threaded, for a matrix of so many numbers that its own threads would not pay."""
+    """A context in which BLAS is single-threaded, where X has so few numbers that its own threads do not pay."""
     return _controller().limit(limits=1 if numbers < CALM_BELOW else None, user_api="blas")
 
 
