@@ -1,14 +1,14 @@
 """`LinearProbeCV` against scikit-learn: one Caltech-101 split by the paper's protocol, and cost against size.
 
-    python benchmarks/probe.py FEATURES [--loss svm logistic] [--rounds 1]      features of `decaf extract ... --layer pool`
+    python benchmarks/probe.py FEATURES [--loss svm logistic] [--rounds 1]    (`decaf extract ... --layer pool`)
     python benchmarks/probe.py --scaling [--big]
 
-The protocol: 30 pictures of each class, 25 to train on and 5 to validate; seven values of C; a refit of the best on all 30.
-Both sides see the same features and folds, in one process, with all cores. Their fits and ours alternate: after each fit
-of theirs comes our whole protocol, whose median time counts. Theirs: `LinearSVC` (default tol 1e-4, dual="auto", which
-is the primal here; the default 1000 iterations are never reached) and `LogisticRegression` (lbfgs, default tol 1e-4;
-max_iter=1000, which is never reached). Objectives are evaluated in float64 at the coefficients of both; `excess` is
-(ours - theirs) / theirs, below zero where ours is better. Times are wall time.
+The protocol: 30 pictures of each class, 25 to train on and 5 to validate; seven values of C; a refit of the best on
+all 30. Both sides see the same features and folds, in one process, with all cores. Their fits and ours alternate:
+after each fit of theirs comes our whole protocol, whose median time counts. Theirs: `LinearSVC` (default tol 1e-4,
+dual="auto", which is the primal here; the default 1000 iterations are never reached) and `LogisticRegression` (lbfgs,
+default tol 1e-4; max_iter=1000, which is never reached). Objectives are evaluated in float64 at the coefficients of
+both; `excess` is (ours - theirs) / theirs, below zero where ours is better. Times are wall time.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def one(size: tuple[int, int, int], loss: str, Cs: list[float]) -> None:
     took = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{n:8} {d:6} {classes:8}  {loss:8} {len(Cs):3}  {took:7.2f}  {probe.n_iter_:10}  {probe.gap_:.1e}  {memory:6.1f}",
+        f"{n:8} {d:6} {classes:8}  {loss:8} {len(Cs):3}  {took:7.2f}  {probe.n_iter_:10}  {probe.gap_:.1e}  "
+        f"{memory:6.1f}",
         flush=True,
     )
 

@@ -83,8 +83,7 @@ def compare(
     mean = float(differences.mean())
     error = float(differences.std(ddof=1) * np.sqrt(1 / len(a) + (test_share or 0)))
     reach = float(student.ppf((1 + confidence) / 2, len(a) - 1)) * error
+    p = float(mean == 0)  # where all differences are equal
     if error > 0:
         p = float(2 * student.sf(abs(mean) / error, len(a) - 1))
-    else:
-        p = 1.0 if mean == 0 else 0.0
     return Comparison(mean, error, (mean - reach, mean + reach), p)

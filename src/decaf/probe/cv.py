@@ -24,6 +24,7 @@ from decaf.probe.linear import (
 )
 from decaf.probe.losses import Floats
 from decaf.probe.path import Labelled, Path, Settings
+from decaf.probe.team import calm_blas
 
 DEFAULT_CS = tuple(float(C) for C in 10.0 ** np.linspace(-4, -1, 7))
 HELD_OUT = 6  # one image in six is held out: 5 of 30, 8 of 50
@@ -39,9 +40,9 @@ class LinearProbeCV(LinearClassifier):
     """`LinearProbe` with C and the transform chosen by accuracy on held-out training images, then refitted on all.
 
     Only the training set is seen. By default one image in six of each class is held out, at random: 25 / 5 of 30 and
-    42 / 8 of 50, as in the DeCAF paper. All values of C are one warm-started path, all folds share one Gram or covariance
-    matrix, and the refit starts from the solution of a fold. Accuracy is the mean over the classes; of equal ones the
-    smaller C, and the earlier transform, wins.
+    42 / 8 of 50, as in the DeCAF paper. All values of C are one warm-started path, all folds share one Gram or
+    covariance matrix, and the refit starts from the solution of a fold. Accuracy is the mean over the classes;
+    of equal ones the smaller C, and the earlier transform, wins.
 
     Args:
         loss: `svm` or `logistic`; see `LinearProbe`.
@@ -94,7 +95,7 @@ class LinearProbeCV(LinearClassifier):
         Args:
             X: (n, d) finite numbers.
             y: (n,) labels, two classes or more.
-            sample_weight: (n,), >= 0; counts in the fit and in the validation. Index pairs in `cv` are of the rows of X.
+            sample_weight: (n,), >= 0; counts in the fit and in the validation. Index pairs are of rows of X.
 
         Raises:
             ProbeError: X, y or a setting is unusable.
@@ -107,8 +108,9 @@ class LinearProbeCV(LinearClassifier):
         folds = _within(self._folds(X, index, random, rows), rows)
         of_classes = class_weights(self, self.classes_, y, weights)
         search = _Search(self, settings, X, Labelled(X, index, weights, of_classes), folds)
-        self.scores_ = search.scores(Cs) if folds else None
-        search.refit(Cs)
+        with calm_blas(X.size):
+            self.scores_ = search.scores(Cs) if folds else None
+            search.refit(Cs)
         return self
 
     def _Cs(self) -> list[float]:

@@ -1,8 +1,8 @@
-"""The matrix the solver sees: rows of X in min(n, d) coordinates, with the spectrum that conditions every problem on it.
+"""The matrix solved with: rows of X in min(n, d) coordinates, and the spectrum that conditions every problem on it.
 
-Primal (d < n): the features themselves, and a column of ones for the bias. Dual (n <= d): the Gram matrix X X^T = L L^T,
-and L in the place of X. Both keep inner products, so that objective and optimum are the same. A design is made once;
-folds take rows of it, and every C uses it.
+Primal (d < n): the features themselves, and a column of ones for the bias. Dual (n <= d): the Gram matrix X X^T = L
+L^T, and L in the place of X. Both keep inner products, so that objective and optimum are the same. A design is made
+once; folds take rows of it, and every C uses it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from decaf.probe.losses import Floats
-from decaf.probe.solver import Spectrum
+from decaf.probe.solver import Factored, Spectrum
 
 LEADING = 128  # eigenvectors in the preconditioner
-EXACT_BELOW = 300  # coordinates up to which the whole spectrum is taken
+EXACT_BELOW = 640  # coordinates up to which the whole spectrum is taken
 EXACT_DOUBLE = 2048  # the same for badly scaled features, where everything is done in float64
 SPECTRUM_ROWS = 4096  # rows that the spectrum of a large problem is estimated from
 GRAM_ROWS = 6000  # rows up to which the primal keeps a Gram matrix (144 MB) for Newton steps
@@ -44,7 +44,7 @@ class Design:
     """
 
     A: Floats
-    spectrum: Spectrum
+    spectrum: Spectrum | Factored
     gram: Floats | None
     X: Floats
     shift: Floats | None
@@ -58,7 +58,7 @@ class Design:
         return np.asarray(part @ part.T)
 
     def coefficients(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Weights in the solver's coordinates (classes, r) as float64 coefficients (classes, d) and biases (classes,)."""
+        """Weights (classes, r) in the solver's coordinates as float64 coefficients (classes, d), biases (classes,)."""
         inner = weights.astype(np.float64)
         if self.factor is None:
             coef, bias = inner[:, :-1], inner[:, -1]
@@ -96,7 +96,7 @@ def warn_badly_scaled(columns: NDArray[np.intp]) -> None:
     warnings.warn(message, ScalingWarning, stacklevel=3)
 
 
-def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype: Any) -> Design:
+def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype: Any, wild: bool = False) -> Design:
     """Build the design of the rows of X.
 
     Args:
@@ -105,6 +105,7 @@ def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype
         free_bias: the bias has no penalty (logistic); else it is one more feature (svm).
         newton: keep a Gram matrix where it is affordable.
         dtype: float32 or float64, of everything but the Cholesky factor.
+        wild: columns are badly scaled: precondition with the covariance itself where it is small enough.
     """
     shift = X.mean(axis=0, dtype=np.float64) if free_bias else None
     if len(X) <= X.shape[1]:
@@ -112,12 +113,12 @@ def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype
         factor = _factor(gram)
         A = np.ascontiguousarray(factor if not free_bias else _with_ones(factor), dtype)
         kept = gram.astype(dtype) if newton else None
-        return Design(A, _spectrum(A, weights, free_bias), kept, X, shift, factor)
+        return Design(A, _spectrum(A, weights, free_bias, wild), kept, X, shift, factor)
     A = _with_ones(X, dtype)
     if shift is not None:
         A[:, :-1] = X - shift if X.dtype == np.float64 else A[:, :-1] - shift.astype(dtype)
     kept = A @ A.T if newton and len(X) <= GRAM_ROWS else None
-    return Design(A, _spectrum(A, weights, free_bias), kept, X, shift, None)
+    return Design(A, _spectrum(A, weights, free_bias, wild), kept, X, shift, None)
 
 
 def _with_ones(X: Floats, dtype: Any = np.float64) -> Floats:
@@ -149,8 +150,11 @@ def _factor(gram: Floats) -> Floats:
     raise AssertionError("a Gram matrix with a jitter is positive definite")
 
 
-def _spectrum(A: Floats, weights: Floats, free_bias: bool) -> Spectrum:
+def _spectrum(A: Floats, weights: Floats, free_bias: bool, wild: bool) -> Spectrum | Factored:
     """Leading eigenvectors of A^T diag(weights) A / sum(weights), by subspace iteration on a sample of the rows."""
+    if wild and A.shape[1] <= EXACT_DOUBLE:
+        scaled = A * np.sqrt(weights / weights.mean())[:, None]
+        return Factored(scaled.T @ scaled / len(A), free_bias)
     inner = A[:, :-1] if free_bias else A
     stride = -(-len(A) // SPECTRUM_ROWS)
     part = inner[::stride] * np.sqrt(weights[::stride] / weights[::stride].mean()).astype(A.dtype)[:, None]

@@ -18,6 +18,7 @@ from decaf.errors import ProbeError
 from decaf.probe.inputs import Transform, checked, indices, masked_copies
 from decaf.probe.losses import Floats
 from decaf.probe.path import Fitted, Labelled, Path, Settings
+from decaf.probe.team import calm_blas
 
 LOSSES = ("svm", "logistic")
 
@@ -88,8 +89,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 class LinearProbe(LinearClassifier):
     """A linear support vector machine or logistic regression, for all classes at once.
 
-    `loss="svm"` has the objective of `sklearn.svm.LinearSVC` (one class against the rest, squared hinge, L2; the bias is
-    a feature of value 1 and is penalised with the others); `loss="logistic"` that of
+    `loss="svm"` has the objective of `sklearn.svm.LinearSVC` (one class against the rest, squared hinge, L2; the bias
+    is a feature of value 1 and is penalised with the others); `loss="logistic"` that of
     `sklearn.linear_model.LogisticRegression` (softmax, L2, the bias is not penalised). The optimum is theirs.
 
     Stops when the objective is proven to lie within `tol`, relative, of the optimum: for each class (svm) or in sum
@@ -163,8 +164,9 @@ class LinearProbe(LinearClassifier):
         self.classes_, index = indices(y)
         self.transform_ = Transform.fit(vars(self)["transform"], X, weights)
         data = prepared(self, self.transform_(X), index, weights, class_weights(self, self.classes_, y, weights))
-        path = Path(data, settings)
-        (found,) = path.solve([self.C])
+        with calm_blas(data.X.size):
+            path = Path(data, settings)
+            (found,) = path.solve([self.C])
         take(self, found, path)
         return self
 
@@ -179,7 +181,7 @@ def take(estimator: Any, found: Fitted, path: Path) -> None:
 
 def check_C(C: Any) -> None:
     """Raise ProbeError unless C is a positive number."""
-    if not (isinstance(C, numbers.Real) and np.isfinite(float(C)) and C > 0):
+    if not (isinstance(C, numbers.Real) and 0 < float(C) < np.inf):
         raise ProbeError(f"C = {C!r}: give a number above 0")
 
 
@@ -208,8 +210,6 @@ def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Fl
     except ValueError as error:
         raise ProbeError(" ".join(str(error).split())) from None
     kept = weights > 0
-    if not kept.any():
-        raise ProbeError("every sample_weight is 0: nothing to learn from")
     return (X, y, weights) if kept.all() else (X[kept], y[kept], weights[kept])
 
 

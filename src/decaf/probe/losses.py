@@ -1,12 +1,12 @@
 """The two losses, for all classes at once. Arrays are (classes, samples), so that one class lies in one piece.
 
-A loss works on *margins* m: for the hinge y_ik * z_ik with z = scores and y = +1 / -1, for the softmax the scores themselves.
+A loss works on *margins* m: for the hinge y_ik * z_ik with z = scores and y = +1 / -1, for the softmax the scores.
 `weights` scale the loss of a sample, or of a sample for one class; C is applied by the solver.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ LINE_ACCURACY = 0.02  # slope at the end of an exact line search, relative to it
 
 @dataclass
 class Evaluation:
-    """A loss at one point. `value`: (groups, 1); `residual`: dvalue/dscores, (classes, n); `curvature`: (classes, 1)."""
+    """At one point. `value`: (groups, 1); `residual`: d value / d scores, (classes, n); `curvature`: (classes, 1)."""
 
     value: Floats
     residual: Floats
@@ -129,7 +129,7 @@ class Softmax:
     labels: NDArray[np.intp]
     classes: int
     weights: Floats
-    team: Team = Team()
+    team: Team = field(default_factory=Team)
     separable = False
 
     def dot(self, a: Floats, b: Floats) -> Floats:
@@ -144,7 +144,7 @@ class Softmax:
         """Value, gradient and curvature."""
         residual = np.empty_like(margins)
         parts = self.team.map(lambda rows: self._part(margins[:, rows], rows, residual[:, rows]), self.team.fine)
-        curvature = np.sum([part[1] for part in parts], axis=0, dtype=np.float64).astype(margins.dtype)
+        curvature = np.asarray(sum(part[1].astype(np.float64) for part in parts), margins.dtype)
         return Evaluation(np.full((1, 1), sum(part[0] for part in parts)), residual, curvature)
 
     def _part(self, margins: Floats, rows: slice, residual: Floats) -> tuple[float, Floats]:

@@ -50,7 +50,7 @@ class Labelled:
 
 @dataclass
 class Fitted:
-    """One point of a path. `coef`: (rows, d); `bias`: (rows,), one row for two classes; `gap`, `iterations`: (groups,)."""
+    """One point of a path. `coef`: (rows, d), one row for two classes; `bias`: (rows,)."""
 
     C: float
     coef: Floats
@@ -81,7 +81,7 @@ class Path:
 
     def _make(self, dtype: Any) -> Design:
         svm = self.settings.loss == "svm"
-        return make_design(self.data.X, self.data.weights, not svm, svm, dtype)
+        return make_design(self.data.X, self.data.weights, not svm, svm, dtype, len(self.bad_columns) > 0)
 
     def solve(
         self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None

@@ -1,4 +1,4 @@
-"""Splits of labelled pictures: a fixed number of each class to train on, written down so that others can repeat them."""
+"""Splits of labelled pictures: a fixed number of each class to train on, written to a file others can use."""
 
 from __future__ import annotations
 

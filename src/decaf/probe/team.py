@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
 
+CALM_BELOW = 2e7  # numbers
 FINE_BYTES = 1e6  # of a (classes, rows) block that should stay in the cache
 
 
@@ -38,6 +39,11 @@ class Team:
 @cache
 def _controller() -> Any:
     return ThreadpoolController()
+
+
+def calm_blas(numbers: int) -> Any:
+    """A context in which BLAS is single-threaded, where X has so few numbers that its own threads do not pay."""
+    return _controller().limit(limits=1 if numbers < CALM_BELOW else None, user_api="blas")
 
 
 @contextmanager
