@@ -72,6 +72,21 @@ def test_probe_json(capsys: pytest.CaptureFixture[str], features: Path) -> None:
     assert again["splits"] != run_json(capsys, "probe", features, "--splits", 3, "--seed", 1)["splits"]
 
 
+def test_one_class_is_refused_before_anything_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write_blobs(tmp_path / "f", ["cat"] * 8)
+    for command in (("probe", tmp_path / "f"), ("fit", tmp_path / "f", "-o", tmp_path / "m")):
+        code, out, err = run(capsys, *command)
+        assert (code, out) == (1, "") and "all labels are of one class, 'cat'" in err
+
+
+def test_rows_of_one_picture_are_counted_as_such(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    labels = ["cat", "dog"] * 12
+    paths = [f"p/{row % 8}" for row in range(24)]
+    write_features(tmp_path / "f", blobs(labels), labels, paths, region=[str(row) for row in range(24)])
+    code, out, _ = run(capsys, "probe", tmp_path / "f", "--splits", 1)
+    assert code == 0 and "24 rows of 8 pictures, 2 classes; 1 splits" in out and "12 rows to train on" in out
+
+
 def test_a_split_file_is_written_and_then_read(capsys: pytest.CaptureFixture[str], features: Path) -> None:
     file = features.parent / "splits.csv"
     options = ("--train-per-class", 2, "--splits-file", file)

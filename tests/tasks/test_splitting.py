@@ -11,6 +11,7 @@ import pytest
 
 from decaf.errors import ProbeError
 from decaf.probe import per_class
+from decaf.tasks.fitting import fit_model
 from decaf.tasks.splitting import (
     draw_splits,
     fewer,
@@ -90,6 +91,22 @@ def test_a_single_picture_of_each_class_leaves_nothing_to_validate(tmp_path: Pat
     assert held_out(examples.targets.values, examples.picture, 0) == []
     assert stratified_folds(examples, 5, 0) == []
     assert too_small(examples) == {"a": 2, "b": 2}
+
+
+def test_pictures_of_several_classes_are_validated_on_all_the_same(tmp_path: Path) -> None:
+    """Boxes of several kinds in one picture; the last kind is in one picture only."""
+    labels = [*"ab" * 12, "c", "c"]
+    paths = [f"p/{row // 2 % 6}" for row in range(24)] + ["p/5", "p/5"]
+    features = write_features(tmp_path / "f", blobs(labels), labels, paths, region=[str(row) for row in range(26)])
+    examples = load_examples(features, read_targets(features))
+    for train, validation in (
+        *held_out(examples.targets.values, examples.picture, 0),
+        *stratified_folds(examples, 3, 0),
+    ):
+        assert not set(examples.picture[train]) & set(examples.picture[validation])
+        assert set(examples.targets.values[validation]) == {"a", "b"}  # never c, which is then not taught
+    assert fit_model(features, read_targets(features)).names == ("a", "b", "c")
+    assert fit_model(features, read_targets(features), loss="logistic").names == ("a", "b", "c")
 
 
 def test_folds_are_fewer_where_a_class_is_small(tmp_path: Path) -> None:

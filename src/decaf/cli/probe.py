@@ -95,7 +95,8 @@ def _say_before(plan: Any) -> None:
     say_excluded(targets.exclusions(), targets.absent)
     train, test = ([len(getattr(split, part)) for split in splits] for part in ("train", "test"))
     rows = "rows" if plan.examples.grouped else "pictures"
-    click.echo(f"{len(targets):,} {rows}, {_what(targets)}; {len(splits)} splits, {_taken(plan)}:")
+    of = f" of {len(plan.examples.pictures):,} pictures" if plan.examples.grouped else ""
+    click.echo(f"{len(targets):,} {rows}{of}, {_what(targets)}; {len(splits)} splits, {_taken(plan)}:")
     click.echo(f"{_range(train)} {rows} to train on, {_range(test)} to test on")
 
 

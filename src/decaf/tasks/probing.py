@@ -12,6 +12,7 @@ import numpy as np
 from decaf.errors import ProbeError
 from decaf.features.feature_set import FeatureSet
 from decaf.probe import LinearProbeCV, Split, summarise
+from decaf.probe.inputs import indices
 from decaf.tasks.columns import ColumnsEvaluation, evaluate_columns
 from decaf.tasks.evaluate import Evaluation, evaluate
 from decaf.tasks.splitting import fewer, obtain_splits, too_small
@@ -101,6 +102,7 @@ def plan_probe(features: FeatureSet, targets: Targets, layer: str | None, settin
         raise ProbeError("a learning curve counts pictures of each class: leave out --curve")
     examples = load_examples(features, targets, layer)
     if targets.kind == "classes":
+        indices(targets.values)  # complains of a single class
         examples = _large_enough(features, examples, layer, settings)
     splits, were_read = obtain_splits(
         examples, settings.splits_file, settings.n_train, settings.n_splits, settings.seed

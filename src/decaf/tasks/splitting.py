@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from decaf.errors import ProbeError
 from decaf.probe import Split, per_class, read_splits, write_splits
 from decaf.probe.cv import hold_out
-from decaf.probe.inputs import indices
 from decaf.tasks.targets import Examples
 
 MOST_OF_EACH = 30  # pictures of a class to train on where no number is asked for: the DeCAF paper's Caltech-101
@@ -123,29 +122,41 @@ def fewer(examples: Examples, split: Split, n: int, seed: int) -> Split:
 def held_out(labels: NDArray[np.object_], picture: NDArray[np.intp], seed: int) -> list[Fold]:
     """Pairs (train, validation) of rows, no picture in both: one picture in six of each class is held out.
 
+    A picture counts for the class of its first row; rows of a class that nothing else teaches are not validated on.
+
     Args:
-        labels: (n,) of the rows; those of one picture are equal.
+        labels: (n,) of the rows.
         picture: (n,) which picture each row shows.
+        seed: of what is held out.
 
     Returns:
         No pair where every class has one picture.
     """
     _, first, of_row = np.unique(picture, return_index=True, return_inverse=True)
-    _, index = indices(labels[first])
+    _, index = np.unique(labels[first], return_inverse=True)
     if np.bincount(index).max() == 1:
         return []
     validation = np.isin(of_row, hold_out(index, np.random.RandomState(seed))[1])
-    return [(np.flatnonzero(~validation), np.flatnonzero(validation))]
+    return [_teachable(labels, np.flatnonzero(~validation), np.flatnonzero(validation))]
+
+
+def _teachable(labels: NDArray[np.object_], train: NDArray[np.intp], validation: NDArray[np.intp]) -> Fold:
+    taught = set(labels[train])
+    return train, validation[[label in taught for label in labels[validation]]]
 
 
 def stratified_folds(examples: Examples, n_folds: int, seed: int) -> list[Fold]:
-    """Pairs (train, validation) of rows for cross-validation, no picture in both; fewer where a class is small."""
+    """Pairs (train, validation) of rows for cross-validation, no picture in both; fewer where a class is small.
+
+    Where a class has one picture: as `held_out`, which see.
+    """
     from sklearn.model_selection import StratifiedKFold
 
-    labels = examples.label_of_pictures()
-    _, index = indices(labels)
+    labels = examples.targets.values
+    _, first = np.unique(examples.picture, return_index=True)
+    _, index = np.unique(labels[first], return_inverse=True)
     smallest = int(np.bincount(index).min())
     if smallest < 2:
-        return held_out(examples.targets.values, examples.picture, seed)
-    folds = StratifiedKFold(min(n_folds, smallest), shuffle=True, random_state=seed).split(labels, index)
-    return [(examples.rows_of(train), examples.rows_of(validation)) for train, validation in folds]
+        return held_out(labels, examples.picture, seed)
+    folds = StratifiedKFold(min(n_folds, smallest), shuffle=True, random_state=seed).split(first, index)
+    return [_teachable(labels, examples.rows_of(train), examples.rows_of(validation)) for train, validation in folds]
