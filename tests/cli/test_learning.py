@@ -221,6 +221,7 @@ def test_the_first_of_many_are_printed(capsys: pytest.CaptureFixture[str], tmp_p
         ("fit F -o F/m --C 0", "x>0"),
         ("predict F/decaf.json F", "decaf.json is no model file"),
         ("predict NOWHERE F", "cannot read NOWHERE"),
+        ("predict F/m F -o NOWHERE/x.csv", "there is no folder NOWHERE"),
         ("predict F/m", "Missing argument 'SRC...'"),
     ],
 )

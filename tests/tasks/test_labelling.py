@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import decaf
-from decaf.errors import ModelError, SettingsDiffer, UnknownName
+from decaf.errors import DecafError, ModelError, SettingsDiffer, UnknownName
 from decaf.features.extract import run
 from decaf.features.folder import held
 from decaf.tasks.fitting import fit_model
@@ -68,6 +68,15 @@ def test_a_model_cannot_name_a_file_to_be_opened(home: Path) -> None:
     model.settings["net"] = str(home / "tiny.onnx")  # type: ignore[index]
     with pytest.raises(UnknownName, match="name it with --net"):
         plan_extraction(model, [str(home / "photos")], None, home / "refused")
+
+
+@pytest.mark.parametrize("name", ["precision", "pool"])
+def test_a_setting_nobody_knows_is_an_error_of_one_line(home: Path, name: str) -> None:
+    model = Model.load(home / "model")
+    model.settings[name] = "x; rm -r"  # type: ignore[index]
+    with pytest.raises(DecafError, match="x; rm -r") as refusal:
+        plan_extraction(model, [str(home / "photos")], str(home / "tiny.onnx"), home / "refused")
+    assert "\n" not in str(refusal.value)
 
 
 def test_feature_folders_are_told_from_pictures(home: Path) -> None:

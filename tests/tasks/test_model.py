@@ -258,6 +258,8 @@ CHANGES: dict[str, Change] = {
     "preprocess": lambda tensors, about: about["settings"].__setitem__("preprocess", {"size": 1}),
     "preprocess is text": lambda tensors, about: about["settings"].__setitem__("preprocess", "x"),
     "no pool": lambda tensors, about: about["settings"].pop("pool"),
+    "pool is a list": lambda tensors, about: about["settings"].__setitem__("pool", ["none"]),
+    "precision is a number": lambda tensors, about: about["settings"].__setitem__("precision", 32),
     "settings is a list": put("settings", [1]),
     "fit": put("fit", 3),
 }

@@ -32,7 +32,10 @@ def predict(model_file: str, sources: tuple[str, ...], out: str, top: int, net: 
     """
     from decaf.tasks.labelling import as_feature_folder, write_csv
     from decaf.tasks.model import Model
+    from decaf.tasks.model_file import check_target
 
+    if out:
+        check_target(out)
     model = Model.load(model_file)
     features = as_feature_folder(sources)
     with tempfile.TemporaryDirectory(prefix="decaf-") as folder:

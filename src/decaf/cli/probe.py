@@ -38,7 +38,9 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
     type=click.IntRange(1),
     help="Pictures of each class to train on, the rest to test; by default half of each class, at most 30.",
 )
-@click.option("--splits", "n_splits", metavar="N", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--splits", "n_splits", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="How many."
+)
 @click.option(
     "--splits-file", metavar="F", default="", help="Read the splits if F is there, else write them: .json or .csv."
 )

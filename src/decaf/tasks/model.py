@@ -275,7 +275,8 @@ def _checked(tensors: Tensors, about: Mapping[str, Any]) -> Model:
     _must(isinstance(keep, int | float) and 0 < keep <= 1, "keep")
     settings = about["settings"]
     _must(about["digest"] == digest(settings) and about["net_sha256"] == settings["net_sha256"], "digest")
-    _must(all(name in settings for name in (*DECIDING, *TOLD, "net")), "settings")
+    texts = {*DECIDING, *TOLD, "net"} - {"preprocess"}
+    _must(all(isinstance(settings[name], str) for name in texts), "settings")
     Preprocess.from_dict(settings["preprocess"])
     d = prod(_sides(settings["layers"][layer]))
     rows = 1 if kind == "classes" and len(names) == 2 else len(names)
