@@ -13,7 +13,7 @@ from decaf.viz.text import one_line
 _WORST = 10
 
 
-class _Numbers(click.ParamType[tuple[int, ...]]):
+class _Numbers(click.ParamType):  # type: ignore[type-arg]  # a generic class in later versions of click only
     name = "numbers"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
