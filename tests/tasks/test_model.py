@@ -59,7 +59,8 @@ def test_a_loaded_model_says_what_the_fitted_probe_says(
     found = model.predict(features, top=classes)
     assert found.labels.tolist() == probe.predict(X).tolist()
     np.testing.assert_array_equal(np.take_along_axis(model.scores(X), found.best, axis=1), found.scores)
-    assert (np.diff(found.scores, axis=1) <= 0).all() and found.confidence == model.confidence
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+    assert found.confidence == model.confidence == ("probability" if loss == "logistic" else "margin")
 
 
 def test_saving_loses_nothing_and_says_how_it_was_made(features: decaf.FeatureSet, tmp_path: Path) -> None:
@@ -71,6 +72,12 @@ def test_saving_loses_nothing_and_says_how_it_was_made(features: decaf.FeatureSe
     assert again.names == tuple(sorted(set(LABELS))) and again.keep == pytest.approx(0.7)
     assert again.settings == features.meta["settings"] and again.about == model.about
     assert again.about["rows"] == 24 and 0.5 < again.about["validation_accuracy"] <= 1 and again.about["folds"] == 5
+
+
+def test_after_dropout_features_count_for_as_much_as_was_kept(features: decaf.FeatureSet) -> None:
+    model = fit_model(features, read_targets(features), dropout=0.3)
+    expected = 0.7 * features.X() @ model.coef.T + model.intercept
+    np.testing.assert_allclose(model.scores(features.X()), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_equal_fits_are_equal_files(features: decaf.FeatureSet, tmp_path: Path) -> None:
