@@ -322,6 +322,12 @@ def test_a_file_of_another_kind_is_refused_in_one_line_and_little_memory(tmp_pat
     assert "\n" not in str(refusal.value) and peak < 20 * 2**20
 
 
+def test_a_header_out_of_proportion_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "hostile").write_bytes(header(b"{}" + b" " * 17 * 2**20))
+    with pytest.raises(ModelError, match="hostile is no model file"):
+        Model.load(tmp_path / "hostile")
+
+
 def test_every_truncation_is_refused(saved: Path) -> None:
     whole = saved.read_bytes()
     for length in range(0, len(whole), 97):
