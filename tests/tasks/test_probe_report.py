@@ -23,7 +23,7 @@ from decaf.viz.sheet import Shown, save_sheet
 from decaf.viz.text import one_line
 from tests.tasks.folders import blobs, write_blobs, write_features
 
-ODD = ["plain", "$x^2$ \\frac", "new\nline", "<b>&amp;</b>", "日本語 🐦", "a" * 200]
+ODD = ["plain", "$\\nosuch{$", "new\nline", "<b>&amp;</b>", "日本語 🐦", "a" * 200]
 
 
 def probed(features: decaf.FeatureSet, **settings: Any) -> Probed:

@@ -48,7 +48,6 @@ def plan_extraction(model: Model, sources: Sequence[str], net_file: str | None, 
     settings = model.settings
     options = Options(
         precision=settings["precision"],
-        preprocess=model.preprocess,
         pool=settings["pool"],
         views="ten-mean" if settings["views"] == "ten-mean" else "center",
         fast_decode=settings["decoding"] == "reduced",
