@@ -194,6 +194,20 @@ def test_pictures_are_labelled_straight_from_disk(
     assert code == 1 and "features of tiny, which is a file: name it with --net" in err
 
 
+def test_what_differs_is_told_or_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    labels = ["cat", "dog"] * 5
+    for name, settings in (("f", {}), ("mean", {"views": "ten-mean"}), ("pooled", {"pool": "avg"})):
+        write_features(tmp_path / name, blobs(labels), labels, **settings)
+    run_json(capsys, "fit", tmp_path / "f", "-o", tmp_path / "m", "--C", 0.1)
+    assert (
+        "views center, these have ten-mean"
+        in run_json(capsys, "predict", tmp_path / "m", tmp_path / "mean")["notes"][0]
+    )
+    assert "views center, these have ten-mean" in run(capsys, "predict", tmp_path / "m", tmp_path / "mean")[2]
+    code, _, err = run(capsys, "predict", tmp_path / "m", tmp_path / "pooled")
+    assert code == 1 and "pool none" in err
+
+
 def test_the_first_of_many_are_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = ["cat", "dog"] * 30
     write_features(tmp_path / "f", blobs(labels), labels)
