@@ -31,7 +31,6 @@ _OPTIONS = (
     click.option(
         "--pool",
         type=click.Choice(["none", "avg", "max"]),
-        default="",
         help="For layers with positions; by default their mean, and for DeCAF5 every position, as in the paper.",
     ),
     click.option("--features", metavar="DIR", default="", help="Features made before, with --resize warp."),
@@ -53,11 +52,20 @@ _OPTIONS = (
         help="Probability that a feature is zeroed while training; 0 leaves these settings out.",
     ),
     click.option(
+        "--copies",
+        metavar="N",
+        type=click.IntRange(1),
+        default=4,
+        show_default=True,
+        help="With dropout: copies of each training picture, masked anew. More take longer.",
+    ),
+    click.option(
         "--transform",
         "transforms",
         type=click.Choice(["none", "sqrt", "l2", "standardize"]),
         multiple=True,
-        help="Of the features; each is a setting of its own. By default none, as the paper, and sqrt.",
+        help="Of the features; repeat. Each is a setting of its own, the first also with dropout. By default none, "
+        "as the paper, and sqrt.",
     ),
     json_option,
 )
@@ -139,12 +147,13 @@ def _run(
     if as_json:
         print_json(about(found) | {"files": files})
         return
-    for note in (*found.sample.notes, *found.warnings):
-        click.echo(f"note: {one_line(note)}", err=True)
     header, rows = table_of(found)
     click.echo()
     print_table(header, [[one_line(cell) for cell in row] for row in rows], header[1:])
-    click.echo(f"* published, with another network: {task.published.source}\n")
+    click.echo(f"* published, with another network: {task.published.source}")
+    for note in (*found.sample.notes, *found.warnings):
+        click.echo(f"note: {one_line(note)}", err=True)
+    click.echo()
     for name, shows in files.items():
         click.echo(f"{Path(out) / name}: {shows}")
 

@@ -63,7 +63,8 @@ def sample(paths: Sequence[str], folder: Path, protocol: Protocol) -> Sample:
     train = protocol.train_per_class or TRAIN
     held = validation_count(train)
     splits = per_class(y, train - held, held, n_splits=protocol.n_splits, seed=protocol.seed)
-    return Sample(np.arange(len(y)), y, splits, _notes(y, train))
+    notes = _notes(y, train)
+    return Sample(np.arange(len(y)), y, splits, notes, comparable=not notes)
 
 
 def _notes(y: NDArray[np.object_], train: int) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ from decaf.probe import (
 from decaf.tasks.evaluate import Evaluation, Outcome, evaluate
 
 TOL = 1e-3  # relative gap of the solver: accuracies are those of 1e-4 to 0.03 points, in 3/4 of the time (measured)
-COPIES = 2  # masked copies of each picture with dropout; 4 take twice the time
 CLASSIFIERS = {"logistic": "LogReg", "svm": "SVM"}
 TRANSFORMS = {"none": "", "sqrt": "square root", "l2": "unit length", "standardize": "standardised"}
 
@@ -39,12 +37,14 @@ class Setting:
         loss: `svm` or `logistic`.
         dropout: probability with which a number is set to 0 in training.
         transform: of the features.
+        copies: of each training picture, masked anew; without dropout it changes nothing.
     """
 
     layer: str
     loss: str
     dropout: float
     transform: str
+    copies: int = 4
 
     @property
     def classifier(self) -> str:
@@ -83,11 +83,22 @@ class Result:
 OnResult = Callable[[Result], None]
 
 
-def settings_of(layers: Iterable[str], transforms: Iterable[str], dropout: float) -> list[Setting]:
-    """Every combination, in the order of the paper's table; `dropout` 0 leaves out what has dropout."""
-    masks = (0.0, dropout) if dropout else (0.0,)
-    combined = product(layers, transforms, CLASSIFIERS, masks)
-    return [Setting(layer, loss, mask, transform) for layer, transform, loss, mask in combined]
+def settings_of(layers: Iterable[str], transforms: Sequence[str], dropout: float, copies: int = 4) -> list[Setting]:
+    """Every combination, in the order of the paper's table.
+
+    Args:
+        layers: names.
+        transforms: of the features; dropout is tried with the first of them.
+        dropout: probability; 0 leaves out what has dropout.
+        copies: of each training picture.
+    """
+    kinds = [
+        (loss, mask, transform)
+        for transform in transforms
+        for loss in CLASSIFIERS
+        for mask in ((0.0, dropout) if dropout and transform == transforms[0] else (0.0,))
+    ]
+    return [Setting(layer, *kind, copies) for layer in layers for kind in kinds]
 
 
 def run_grid(
@@ -117,7 +128,7 @@ def run_grid(
             setting.loss,
             transforms=(setting.transform,),
             dropout=setting.dropout,
-            n_copies=COPIES,
+            n_copies=setting.copies,
             tol=TOL,
             random_state=seed,
         )
@@ -135,7 +146,7 @@ def best_of_each_split(results: Sequence[Result]) -> list[tuple[Setting, Outcome
     """For each split the setting that is best on its own validation pictures; no other split is looked at."""
     chosen = []
     for number in range(len(results[0].evaluation.outcomes)):
-        one = max(results, key=lambda result: result.evaluation.outcomes[number].validation)  # noqa: B023
+        one = max(results, key=lambda result: result.evaluation.outcomes[number].validation)
         chosen.append((one.setting, one.evaluation.outcomes[number]))
     return chosen
 
@@ -213,7 +224,7 @@ def _fewer(setting: Setting, outcome: Outcome, X: Matrix, y: Labels, size: int, 
     if len(rows) == len(outcome.split.train) + len(outcome.split.validation):
         return outcome.accuracy
     probe = LinearProbe(
-        setting.loss, outcome.C, setting.dropout, COPIES, setting.transform, tol=TOL, random_state=seed[0]
+        setting.loss, outcome.C, setting.dropout, setting.copies, setting.transform, tol=TOL, random_state=seed[0]
     )
     test = outcome.split.test
     return mean_class_accuracy(y[test], probe.fit(X[rows], y[rows]).predict(X[test]))

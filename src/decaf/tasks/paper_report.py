@@ -13,7 +13,6 @@ from decaf.probe import Summary, summarise
 from decaf.probe.cv import DEFAULT_CS
 from decaf.tasks.grid import (
     CLASSIFIERS,
-    COPIES,
     TOL,
     TRANSFORMS,
     Effect,
@@ -162,20 +161,22 @@ def _printed(number: tuple[float, float] | None) -> str:
 
 
 def _draw(found: Reproduction, folder: Path) -> None:
-    published = found.task.published
-    lines = [Reference(f"{who} *", value) for who, value, _ in published.others]
-    top = max(number[0] for row in published.table.values() for number in row if number)
-    lines.append(Reference("paper's best *", top))
-    save_bars([_bar(result) for result in found.results], lines, folder / BARS)
+    lines = _references(found.task.published) if found.sample.comparable else []
+    save_bars([_bar(result) for result in found.results], [line for line in lines if not line.at], folder / BARS)
     if not found.curves:
         return
-    if published.one_shot:
-        lines.append(Reference("paper, one picture *", published.one_shot[1], at=1))
     drawn = [
         (str(curve.setting), [(n, *_per_cent(summarise(accuracies))) for n, accuracies in curve.points])
         for curve in found.curves
     ]
     save_curves(drawn, lines, folder / CURVES)
+
+
+def _references(published: Published) -> list[Reference]:
+    lines = [Reference(f"{who} *", value) for who, value, _ in published.others]
+    top = max(number[0] for row in published.table.values() for number in row if number)
+    one_shot = [Reference("paper, one picture *", published.one_shot[1], at=1)] if published.one_shot else []
+    return [*lines, Reference("paper's best *", top), *one_shot]
 
 
 def _per_cent(summary: Summary) -> tuple[float, float]:
@@ -216,9 +217,11 @@ def _comparison(found: Reproduction) -> Iterator[Table | Figure | Text | Points]
     caption = f"Mean accuracy over the classes, per cent; mean and standard deviation over {chosen.test.n} splits."
     yield Table(caption, header, rows, strong)
     yield Text(
-        f"* published, with another network: {published.source}, {published.network}. Ours: {found.meta['settings']['net']}."
-        f" Its best there: {published.best}."
+        f"* published, with another network: {published.source}, {published.network}. Its best: {published.best}. "
+        f"Ours: {found.meta['settings']['net']}."
     )
+    if found.sample.notes:
+        yield Points(found.sample.notes)
     yield Figure(
         BARS,
         "; ".join(f"{result.setting}: {percent(result.test)}" for result in found.results),
@@ -247,8 +250,8 @@ def _dropout(found: Reproduction) -> Iterator[Table | Text]:
         for effect in effects
     ]
     yield Table(
-        "With dropout minus without, in points of accuracy, paired over the splits. The interval allows for splits that "
-        "share pictures (Nadeau and Bengio 2003).",
+        "With dropout minus without, in points of accuracy, paired over the splits. The interval allows for splits "
+        "that share pictures (Nadeau and Bengio 2003).",
         ("setting", "difference", "95 % interval", "verdict"),
         rows,
     )
@@ -268,7 +271,7 @@ def dropout_sentence(effects: Sequence[Effect], published: Published) -> str:
     )
     gains = _printed_gains(published)
     if gains:
-        text += f" In the paper, with another network, it changed accuracy by {min(gains):+.2f} to {max(gains):+.2f} points."
+        text += f" In the paper, with another network, by {min(gains):+.2f} to {max(gains):+.2f} points."
     return text
 
 
@@ -344,7 +347,9 @@ def _settings(found: Reproduction) -> Iterator[tuple[str, str]]:
     yield "LogReg", "softmax over all classes, L2 penalty; the bias is free"
     yield (
         "dropout",
-        f"probability {request.dropout:g}, {COPIES} masked copies of each picture" if request.dropout else "none",
+        f"probability {request.dropout:g}, {request.copies} masked copies of each picture"
+        if request.dropout
+        else "none",
     )
     yield "solver", f"relative gap at most {TOL:g}"
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions().items())

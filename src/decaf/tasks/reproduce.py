@@ -22,6 +22,7 @@ from decaf.features.options import Options
 from decaf.features.pipeline import Progress
 from decaf.files import write_atomically
 from decaf.images.find import find_images
+from decaf.nets.cut import Pool
 from decaf.nets.net import Net
 from decaf.nets.registry import DEFAULT_NET, load_net
 from decaf.probe import write_splits
@@ -49,11 +50,12 @@ class Request:
         out: the folder of the report; features and splits are kept in it.
         net: a registered name, an ONNX file or a `Net`.
         layers: names; empty: see `default_layers`.
-        pool: of layers with positions: `avg`, `max`, `none` to take every position; empty: see `default_layers`.
+        pool: of layers with positions: `avg`, `max`, `none` to take every position; None: see `default_layers`.
         precision: `f32` or `bf16`.
         features: a feature folder to use instead of extracting; empty: extract.
         dropout: probability with which a feature is zeroed; 0 leaves these settings out.
-        transforms: of the features, each a setting of its own.
+        copies: of each training picture, masked anew, with dropout.
+        transforms: of the features, each a setting of its own; dropout is tried with the first.
         protocol: how pictures are split.
     """
 
@@ -61,10 +63,11 @@ class Request:
     out: Path
     net: str | Path | Net = DEFAULT_NET
     layers: tuple[str, ...] = ()
-    pool: str = ""
+    pool: Pool | None = None
     precision: str = "f32"
     features: str = ""
     dropout: float = 0.5
+    copies: int = 4
     transforms: tuple[str, ...] = ("none", "sqrt")
     protocol: Protocol = field(default_factory=Protocol)
 
@@ -137,7 +140,8 @@ def reproduce(task: Task, request: Request, show: Show, on_result: OnResult) -> 
     features = features[sample.rows]
     names = [str(path) for path in features.paths]
     write_splits(request.out / SPLITS, sample.splits, names)
-    settings = settings_of(_layers(features, request), request.transforms, request.dropout)
+    layers = _layers(features, request)
+    settings = settings_of(layers, request.transforms, request.dropout, request.copies)
     with _noted() as notes:
         with clock.step("classifiers"):
             results = run_grid(features.X, sample.y, sample.splits, settings, request.protocol.seed, on_result)
@@ -199,7 +203,7 @@ def _extracted(task: Task, request: Request, folder: Path, show: Show) -> tuple[
     options = Options(
         precision=request.precision,
         resize="warp",
-        pool=request.pool or ("avg" if request.layers else pool),  # type: ignore[arg-type]
+        pool=request.pool or ("avg" if request.layers else pool),
     )
     out = request.out / FEATURES
     job = plan(source, net, request.layers or layers, out, options)
@@ -208,7 +212,7 @@ def _extracted(task: Task, request: Request, folder: Path, show: Show) -> tuple[
     return FeatureSet.open(out), work.rows
 
 
-def default_layers(net: Net) -> tuple[list[str], str]:
+def default_layers(net: Net) -> tuple[list[str], Pool]:
     """Three layers like the paper's DeCAF5 to DeCAF7, and how to pool them.
 
     Those of the paper, with every position, where the network has them. Of a network of blocks: two thirds into

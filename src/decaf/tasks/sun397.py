@@ -118,7 +118,8 @@ def _official(paths: Sequence[str], lists: Sequence[Path], protocol: Protocol) -
     here = [tuple([place[at[p.name]] for p in part if p.name in at] for part in pair) for pair in listed]
     kept = _usable(y, here)
     splits = [_split(y, pair, kept, protocol, number) for number, pair in enumerate(here)]
-    return Sample(rows, y, splits, _notes(splits, y, kept, listed))
+    notes = _notes(splits, y, kept, listed)
+    return Sample(rows, y, splits, notes, comparable=not notes)
 
 
 def _usable(y: NDArray[np.object_], splits: Sequence[Sequence[Sequence[int]]]) -> set[str]:
@@ -191,7 +192,8 @@ def _random(paths: Sequence[str], folder: Path, protocol: Protocol) -> Sample:
     splits = per_class(y, train - held, held, test, protocol.n_splits, protocol.seed)
     note = f"Random splits, not the official ones: {train} pictures of each class to train on and {test} to test on"
     subset = f", {len(counts)} of {CLASSES} classes" if len(counts) != CLASSES else ""
-    return Sample(np.arange(len(y)), y, splits, [f"{note}{subset}. The published numbers do not compare."])
+    notes = [f"{note}{subset}. The published numbers do not compare."]
+    return Sample(np.arange(len(y)), y, splits, notes, comparable=False)
 
 
 def _class_of(path: str, folder: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +66,14 @@ class Sample:
         y: (n,) classes.
         splits: positions in `rows`: to train on, to validate on (for the choice of C), to test on.
         notes: sentences on how these differ from the paper's.
+        comparable: whether the published numbers are of the same pictures, classes and sizes.
     """
 
     rows: NDArray[np.intp]
     y: NDArray[np.object_]
     splits: Sequence[Split]
-    notes: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str] = ()
+    comparable: bool = True
 
 
 @dataclass(frozen=True)
