@@ -192,3 +192,21 @@ def test_the_test_part_of_a_number_is_stratified() -> None:
 
 def test_public_names() -> None:
     assert decaf.LinearProbe is LinearProbe and decaf.LinearProbeCV is LinearProbeCV
+
+
+def test_of_equal_ones_the_smaller_c_and_the_earlier_transform_win() -> None:
+    X, y = clusters(spread=0.01)
+    probe = LinearProbeCV(Cs=[10.0, 1.0, 100.0], transforms=("l2", "none"), random_state=0).fit(X, y)
+    assert probe.scores_.tolist() == [[1.0] * 3] * 2
+    assert (probe.C_, probe.transform_.name) == (1.0, "l2")
+
+
+def test_validation_counts_weights() -> None:
+    X, y = clusters(60, spread=3.0)
+    weights = np.random.default_rng(0).integers(1, 4, 60)
+    folds = [(np.arange(30), np.arange(30, 60))]
+    probe = LinearProbeCV(Cs=[0.01], cv=folds).fit(X, y, weights)
+    alone = LinearProbe(C=0.01).fit(X[:30], y[:30], weights[:30])
+    right = alone.predict(X[30:]) == y[30:]
+    expected = [np.average(right[y[30:] == k], weights=weights[30:][y[30:] == k]) for k in np.unique(y)]
+    np.testing.assert_allclose(probe.scores_[0, 0], np.mean(expected))

@@ -12,12 +12,14 @@ from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import check_random_state
 
 from decaf.errors import ProbeError
+from decaf.probe.expected import ExpectedPath
 from decaf.probe.inputs import Transform, indices
 from decaf.probe.linear import (
     LinearClassifier,
     check_C,
     checked_settings,
     class_weights,
+    make_path,
     prepared,
     take,
     training_set,
@@ -51,7 +53,7 @@ class LinearProbeCV(LinearClassifier):
             (train, validation); or a scikit-learn splitter.
         transforms: the transforms to choose from.
         C_fixed: C where there is nothing to validate on: one image per class. A NothingToValidate warning says so.
-        dropout, n_copies, class_weight, tol, max_iter, n_jobs: as in `LinearProbe`.
+        dropout, dropout_form, n_copies, class_weight, tol, max_iter, n_jobs: as in `LinearProbe`.
         random_state: seed of the held-out images and of the dropout masks.
 
     Attributes:
@@ -69,6 +71,7 @@ class LinearProbeCV(LinearClassifier):
         transforms: Sequence[str] = ("none",),
         C_fixed: float = 0.01,
         dropout: float = 0.0,
+        dropout_form: str = "copies",
         n_copies: int = 4,
         class_weight: str | Mapping[Any, float] | None = None,
         tol: float = 1e-4,
@@ -82,6 +85,7 @@ class LinearProbeCV(LinearClassifier):
         self.transforms = transforms
         self.C_fixed = C_fixed
         self.dropout = dropout
+        self.dropout_form = dropout_form
         self.n_copies = n_copies
         self.class_weight = class_weight
         self.tol = tol
@@ -171,7 +175,7 @@ class _Search:
         self.owner, self.settings, self.X, self.data, self.folds = owner, settings, X, data, folds
         self.best = (-1.0, 0, 0)  # accuracy, transform, C
         self.starts: dict[tuple[int, int], Floats] = {}
-        self.path: Path | None = None  # of the best transform so far
+        self.path: Path | ExpectedPath | None = None  # of the best transform so far
         self.transform = Transform.fit(owner.transforms[0], X, data.weights)
 
     def scores(self, Cs: list[float]) -> Floats:
@@ -199,12 +203,15 @@ class _Search:
         self.owner.transform_ = self.transform
         take(self.owner, found, path)
 
-    def _path(self, transform: Transform) -> tuple[Path, Floats]:
+    def _path(self, transform: Transform) -> tuple[Path | ExpectedPath, Floats]:
         features = transform(self.X)
         data = self.data
-        return Path(prepared(self.owner, features, data.y, data.weights, data.class_weights), self.settings), features
+        prepared_data = prepared(self.owner, features, data.y, data.weights, data.class_weights)
+        return make_path(self.owner, prepared_data, self.settings), features
 
-    def _fold(self, path: Path, features: Floats, fold: Fold, Cs: list[float]) -> tuple[Floats, list[Floats]]:
+    def _fold(
+        self, path: Path | ExpectedPath, features: Floats, fold: Fold, Cs: list[float]
+    ) -> tuple[Floats, list[Floats]]:
         train, validation = fold
         missing = np.setdiff1d(np.unique(self.data.y[validation]), self.data.y[train])
         if len(missing):

@@ -15,12 +15,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from decaf.errors import ProbeError
+from decaf.probe.expected import ExpectedPath
 from decaf.probe.inputs import Transform, checked, indices, masked_copies
 from decaf.probe.losses import Floats
 from decaf.probe.path import Fitted, Labelled, Path, Settings
 from decaf.probe.team import calm_blas
 
 LOSSES = ("svm", "logistic")
+DROPOUT_FORMS = ("copies", "expected")
 
 
 def _is_logistic(estimator: Any) -> bool:
@@ -102,7 +104,9 @@ class LinearProbe(LinearClassifier):
         C: weight of the loss against the penalty, > 0.
         dropout: probability that a feature is zeroed while training, in [0, 1). At test time features are multiplied by
             1 - dropout (DeCAF paper, section 4.1).
-        n_copies: masked copies of the training set that dropout trains on; the loss is their mean.
+        dropout_form: `copies`: train on masked copies of the training set; `expected`: the loss averaged over all masks
+            (`decaf.probe.expected`), deterministic, slower.
+        n_copies: how many masked copies; the loss is their mean.
         transform: `none`; `sqrt`: sign(x) sqrt|x|; `l2`: rows of length 1; `standardize`: mean 0, deviation 1.
         class_weight: None, `balanced` or {class: weight}, as in the scikit-learn class of the same loss.
         tol: relative gap to stop at.
@@ -128,6 +132,7 @@ class LinearProbe(LinearClassifier):
         loss: str = "svm",
         C: float = 0.01,
         dropout: float = 0.0,
+        dropout_form: str = "copies",
         n_copies: int = 4,
         transform: str = "none",
         class_weight: str | Mapping[Any, float] | None = None,
@@ -139,6 +144,7 @@ class LinearProbe(LinearClassifier):
         self.loss = loss
         self.C = C
         self.dropout = dropout
+        self.dropout_form = dropout_form
         self.n_copies = n_copies
         self.transform = transform
         self.class_weight = class_weight
@@ -165,13 +171,20 @@ class LinearProbe(LinearClassifier):
         self.transform_ = Transform.fit(vars(self)["transform"], X, weights)
         data = prepared(self, self.transform_(X), index, weights, class_weights(self, self.classes_, y, weights))
         with calm_blas(data.X.size):
-            path = Path(data, settings)
+            path = make_path(self, data, settings)
             (found,) = path.solve([self.C])
         take(self, found, path)
         return self
 
 
-def take(estimator: Any, found: Fitted, path: Path) -> None:
+def make_path(estimator: Any, data: Labelled, settings: Settings) -> Path | ExpectedPath:
+    """What solves for this estimator."""
+    if estimator.dropout and estimator.dropout_form == "expected":
+        return ExpectedPath(data, settings, estimator.dropout)
+    return Path(data, settings)
+
+
+def take(estimator: Any, found: Fitted, path: Path | ExpectedPath) -> None:
     """Set what a fit leaves behind."""
     estimator.coef_, estimator.intercept_ = found.coef, found.bias
     estimator.gap_, estimator.n_iter_ = float(found.gap.max()), max(int(found.iterations.max()), 1)
@@ -191,6 +204,8 @@ def checked_settings(estimator: Any) -> Settings:
         raise ProbeError(f"loss {estimator.loss!r} is unknown: use {' or '.join(LOSSES)}")
     if not 0 <= estimator.dropout < 1:
         raise ProbeError(f"dropout = {estimator.dropout!r}: give a probability in [0, 1)")
+    if estimator.dropout_form not in DROPOUT_FORMS:
+        raise ProbeError(f"dropout_form {estimator.dropout_form!r} is unknown: use {' or '.join(DROPOUT_FORMS)}")
     if estimator.n_copies < 1:
         raise ProbeError(f"n_copies = {estimator.n_copies!r}: give 1 or more")
     if not estimator.tol > 0:
@@ -227,7 +242,7 @@ def class_weights(estimator: Any, classes: NDArray[Any], y: NDArray[Any], weight
 
 def prepared(estimator: Any, X: Floats, index: NDArray[np.intp], weights: Floats, of_classes: Floats) -> Labelled:
     """The training set the solver sees: with dropout, masked copies that share each row's weight."""
-    if not estimator.dropout:
+    if not estimator.dropout or estimator.dropout_form == "expected":
         return Labelled(X, index, weights, of_classes)
     seed = check_random_state(estimator.random_state).randint(2**31)
     k = estimator.n_copies

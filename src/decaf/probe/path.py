@@ -93,7 +93,7 @@ class Path:
             if not self._reached(found) and self.design.A.dtype == np.float32:
                 found = self._in_double(float(C), rows, found.weights)
             if not self._reached(found):
-                _warn(C, found, self.settings)
+                warn_unproven(C, found, self.settings)
             drift = None if start is None else found.weights - start
             start = found.weights
             yield self._fitted(C, found)
@@ -160,9 +160,11 @@ class Path:
         A = design.A if rows is None else design.A[rows]
         y, weights = data.y[index], data.weights[index].astype(A.dtype)
         if self.settings.loss == "logistic":
-            return Problem(A, _softmax(y, weights, data.class_weights), design.spectrum)
+            return Problem(
+                A, Softmax(y, data.classes, softmax_weights(y, weights, data.class_weights)), design.spectrum
+            )
         gram_cost = 1.0 if design.gram is not None else 2.0 * A.shape[1]
-        loss = _hinge(y, weights, data.class_weights)
+        loss = hinge_of(y, weights, data.class_weights)
         return Problem(A, loss, design.spectrum, lambda active: design.take_gram(index[active]), gram_cost)
 
     def _fitted(self, C: float, found: Solution) -> Fitted:
@@ -174,9 +176,9 @@ class Path:
         return Fitted(C, coef, bias, found.gap, found.iterations, found.weights)
 
 
-def _softmax(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> Softmax:
-    scaled = weights * class_weights[y].astype(weights.dtype)
-    return Softmax(y, len(class_weights), scaled[None, :])
+def softmax_weights(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> Floats:
+    """(1, n): the weight of each sample times that of its class."""
+    return np.asarray(weights * class_weights[y].astype(weights.dtype))[None, :]
 
 
 def _float32_holds(X: Floats) -> bool:
@@ -192,7 +194,7 @@ def _joined(parts: list[Solution]) -> Solution:
     )
 
 
-def _hinge(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> SquaredHinge:
+def hinge_of(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> SquaredHinge:
     """As LIBLINEAR weights one class against the rest: the positives with the class's weight, the rest with 1."""
     two = len(class_weights) == 2
     names = np.arange(1, 2) if two else np.arange(len(class_weights))
@@ -205,7 +207,8 @@ def _hinge(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> Squar
     return SquaredHinge(signs, scale * weights)
 
 
-def _warn(C: float, found: Solution, settings: Settings) -> None:
+def warn_unproven(C: float, found: Solution, settings: Settings) -> None:
+    """Say that the gap asked for was not reached."""
     message = (
         f"C = {C:g}: the relative gap is {found.gap.max():.1e} after {found.iterations.max()} iterations, "
         f"not {settings.tol:.1e}: raise max_iter or tol, or scale the features"
