@@ -52,6 +52,9 @@ def test_the_settings_are_those_of_the_papers_table_in_its_order() -> None:
     ]
     assert [setting.dropout for setting in settings_of(["pool"], ["none"], 0.5)] == [0, 0.5, 0, 0.5]
     assert {setting.copies for setting in settings_of(["pool"], ["none"], 0.5, 7)} == {7}
+    averaged, copied = (Setting("pool", "svm", 0.5, "none", copies).options(1) for copies in (0, 7))
+    assert averaged["dropout_form"] == "expected" and "n_copies" not in averaged
+    assert copied["dropout_form"] == "copies" and copied["n_copies"] == 7 and copied["random_state"] == 1
     assert [str(setting) for setting in settings_of(["pool"], ["none"], 0)] == ["LogReg on pool", "SVM on pool"]
 
 
@@ -106,8 +109,9 @@ def test_every_setting_is_measured_on_every_split_and_features_are_read_once_a_l
         assert (measured.test.mean > 0.8) == (measured.setting.layer == "good")
         assert all(outcome.transform == "none" for outcome in measured.evaluation.outcomes)
     assert best(results).setting.layer == "good"
-    again = run_grid(layer, y, splits, settings[1:2], 0, told.append)[0]
-    assert again.accuracies == results[1].accuracies  # the masks come from the seed
+    masked = settings_of(["good"], ["none"], 0.9, 1)[1:2]
+    first, second, other = (run_grid(layer, y, splits, masked, seed, told.append)[0] for seed in (0, 0, 1))
+    assert first.accuracies == second.accuracies != other.accuracies  # the masks come from the seed
 
 
 def test_the_curve_ends_at_the_grid_and_trains_on_nested_sets_with_the_c_of_the_split() -> None:

@@ -54,10 +54,9 @@ _OPTIONS = (
     click.option(
         "--copies",
         metavar="N",
-        type=click.IntRange(1),
-        default=4,
-        show_default=True,
-        help="With dropout: copies of each training picture, masked anew. More take longer.",
+        type=click.IntRange(0),
+        default=0,
+        help="With dropout: train on N masked copies of each picture; 0 (default): the loss averaged over all masks.",
     ),
     click.option(
         "--transform",

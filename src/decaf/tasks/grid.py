@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +38,20 @@ class Setting:
         loss: `svm` or `logistic`.
         dropout: probability with which a number is set to 0 in training.
         transform: of the features.
-        copies: of each training picture, masked anew; without dropout it changes nothing.
+        copies: of each training picture, masked anew; 0: the loss averaged over all masks, which is what masks drawn
+            anew for ever come to. Without dropout it changes nothing.
     """
 
     layer: str
     loss: str
     dropout: float
     transform: str
-    copies: int = 4
+    copies: int = 0
+
+    def options(self, seed: int) -> dict[str, Any]:
+        """What `LinearProbe` and `LinearProbeCV` both take."""
+        form = {"dropout_form": "copies", "n_copies": self.copies} if self.copies else {"dropout_form": "expected"}
+        return {"loss": self.loss, "dropout": self.dropout, "tol": TOL, "random_state": seed} | form
 
     @property
     def classifier(self) -> str:
@@ -83,14 +90,14 @@ class Result:
 OnResult = Callable[[Result], None]
 
 
-def settings_of(layers: Iterable[str], transforms: Sequence[str], dropout: float, copies: int = 4) -> list[Setting]:
+def settings_of(layers: Iterable[str], transforms: Sequence[str], dropout: float, copies: int = 0) -> list[Setting]:
     """Every combination, in the order of the paper's table.
 
     Args:
         layers: names.
         transforms: of the features; dropout is tried with the first of them.
         dropout: probability; 0 leaves out what has dropout.
-        copies: of each training picture.
+        copies: see `Setting`.
     """
     kinds = [
         (loss, mask, transform)
@@ -124,14 +131,7 @@ def run_grid(
     for setting in settings:
         if setting.layer != name:
             X, name = layer(setting.layer), setting.layer
-        probe = LinearProbeCV(
-            setting.loss,
-            transforms=(setting.transform,),
-            dropout=setting.dropout,
-            n_copies=setting.copies,
-            tol=TOL,
-            random_state=seed,
-        )
+        probe = LinearProbeCV(transforms=(setting.transform,), **setting.options(seed))
         results.append(Result(setting, evaluate(X, y, splits, probe)))
         on_result(results[-1])
     return results
@@ -223,9 +223,7 @@ def _fewer(setting: Setting, outcome: Outcome, X: Matrix, y: Labels, size: int, 
     rows = first_of_each(np.concatenate([outcome.split.train, outcome.split.validation]), y, size, seed)
     if len(rows) == len(outcome.split.train) + len(outcome.split.validation):
         return outcome.accuracy
-    probe = LinearProbe(
-        setting.loss, outcome.C, setting.dropout, setting.copies, setting.transform, tol=TOL, random_state=seed[0]
-    )
+    probe = LinearProbe(C=outcome.C, transform=setting.transform, **setting.options(seed[0]))
     test = outcome.split.test
     return mean_class_accuracy(y[test], probe.fit(X[rows], y[rows]).predict(X[test]))
 

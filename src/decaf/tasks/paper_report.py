@@ -120,16 +120,17 @@ def _each_split(found: Reproduction) -> Summary:
 def table_of(found: Reproduction) -> tuple[list[str], list[list[str]]]:
     """Ours and the published numbers: header and rows of text; per cent, mean and deviation over the splits."""
     published = found.task.published
-    header = ["", *(f"ours: {layer}" for layer in found.layers), *(f"paper*: {layer}" for layer in published.layers)]
+    columns = (*published.layers, "others")
+    header = ["", *(f"ours: {layer}" for layer in found.layers), *(f"paper*: {name}" for name in columns)]
     rows = []
     for loss, dropout, transform in _row_keys(found):
         name = Setting("", loss, float(dropout), transform).classifier
         ours = [_ours(found, layer, loss, dropout, transform) for layer in found.layers]
         printed = published.table.get((loss, dropout)) if transform == "none" else None
-        rows.append([name, *ours, *map(_printed, printed or [None] * len(published.layers))])
+        rows.append([name, *ours, *map(_printed, printed or [None] * len(published.layers)), ""])
     for who, value, source in published.others:
-        blank = [""] * len(found.layers)
-        rows.append([f"{who} ({source})*", *blank, f"{value:g}", *[""] * (len(published.layers) - 1)])
+        blank = [""] * (len(found.layers) + len(published.layers))
+        rows.append([f"{who}, {source}", *blank, f"{value:g}"])
     return header, rows
 
 
@@ -213,8 +214,12 @@ def _page(found: Reproduction) -> Page:
 def _comparison(found: Reproduction) -> Iterator[Table | Figure | Text | Points]:
     published, chosen = found.task.published, best(found.results)
     header, rows = table_of(found)
-    strong = [number for number, row in enumerate(rows) if row[0] == chosen.setting.classifier]
-    caption = f"Mean accuracy over the classes, per cent; mean and standard deviation over {chosen.test.n} splits."
+    column = 1 + found.layers.index(chosen.setting.layer)
+    strong = [(number, column) for number, row in enumerate(rows) if row[0] == chosen.setting.classifier]
+    caption = (
+        f"Mean accuracy over the classes, per cent; mean and standard deviation over {chosen.test.n} splits. "
+        "Marked: the setting with the best validation accuracy."
+    )
     yield Table(caption, header, rows, strong)
     yield Text(
         f"* published, with another network: {published.source}, {published.network}. Its best: {published.best}. "
@@ -345,12 +350,10 @@ def _settings(found: Reproduction) -> Iterator[tuple[str, str]]:
     yield "C", f"SVM: {_range(DEFAULT_CS, 1)}; LogReg: {_range(DEFAULT_CS, 10)}"
     yield "SVM", "one class against the rest, squared hinge, L2 penalty; the bias is penalised, as in LIBLINEAR"
     yield "LogReg", "softmax over all classes, L2 penalty; the bias is free"
-    yield (
-        "dropout",
-        f"probability {request.dropout:g}, {request.copies} masked copies of each picture"
-        if request.dropout
-        else "none",
-    )
+    masks = f"{request.copies} masked copies of each picture" if request.copies else "the loss averaged over all masks"
+    first = TRANSFORMS[request.transforms[0]] or "as they are"
+    said = f"probability {request.dropout:g}, {masks}, features {first}"
+    yield "dropout", said if request.dropout else "left out"
     yield "solver", f"relative gap at most {TOL:g}"
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions().items())
     yield "machine", ", ".join(machine().values())

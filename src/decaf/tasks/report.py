@@ -16,12 +16,12 @@ HTML, MARKDOWN = "report.html", "report.md"
 
 @dataclass(frozen=True)
 class Table:
-    """Text in rows; the first column names the row. `strong`: numbers of rows that stand out."""
+    """Text in rows; the first column names the row. `strong`: (row, column) of cells that stand out."""
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    strong: Sequence[int] = ()
+    strong: Sequence[tuple[int, int]] = ()
     kind: str = "table"
 
 

@@ -54,7 +54,7 @@ class Request:
         precision: `f32` or `bf16`.
         features: a feature folder to use instead of extracting; empty: extract.
         dropout: probability with which a feature is zeroed; 0 leaves these settings out.
-        copies: of each training picture, masked anew, with dropout.
+        copies: of each training picture, masked anew, with dropout; 0: the loss averaged over all masks.
         transforms: of the features, each a setting of its own; dropout is tried with the first.
         protocol: how pictures are split.
     """
@@ -67,7 +67,7 @@ class Request:
     precision: str = "f32"
     features: str = ""
     dropout: float = 0.5
-    copies: int = 4
+    copies: int = 0
     transforms: tuple[str, ...] = ("none", "sqrt")
     protocol: Protocol = field(default_factory=Protocol)
 

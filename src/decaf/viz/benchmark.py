@@ -81,7 +81,7 @@ def _lowest(values: Sequence[float], references: Sequence[Reference]) -> float:
 
 def _kind(series: str) -> str:
     """What a series shares its colour with: the same without dropout."""
-    return series.split(" with ")[0]
+    return series.partition(" with ")[0]
 
 
 def _draw_panel(axes: Any, bars: Sequence[Bar], groups: Sequence[str], colours: Mapping[str, str]) -> None:
