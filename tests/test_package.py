@@ -22,7 +22,8 @@ def python(script: str, *arguments: str) -> str:
 
 
 def test_exported_names() -> None:
-    names = ["DeCAF", "DecafError", "FeatureSet", "Net", "Preprocess", "export", "extract", "load_net"]
+    names = ["DeCAF", "DecafError", "FeatureSet", "LinearProbe", "LinearProbeCV", "Net", "Preprocess", "export"]
+    names += ["extract", "load_net"]
     assert decaf.__all__ == names == dir(decaf)
     assert all(getattr(decaf, name).__doc__ for name in names)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

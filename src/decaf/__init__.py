@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from decaf.nets.net import Net as Net
     from decaf.nets.preprocess import Preprocess as Preprocess
     from decaf.nets.registry import load_net as load_net
+    from decaf.probe.cv import LinearProbeCV as LinearProbeCV
+    from decaf.probe.linear import LinearProbe as LinearProbe
 
 # Each public name is imported at its first use, so that `import decaf` costs next to nothing.
 _HOMES = {
     "DeCAF": "decaf.features.transformer",
     "DecafError": "decaf.errors",
     "FeatureSet": "decaf.features.feature_set",
+    "LinearProbe": "decaf.probe.linear",
+    "LinearProbeCV": "decaf.probe.cv",
     "Net": "decaf.nets.net",
     "Preprocess": "decaf.nets.preprocess",
     "export": "decaf.features.export",
@@ -30,7 +34,18 @@ _HOMES = {
     "load_net": "decaf.nets.registry",
 }
 
-__all__ = ["DeCAF", "DecafError", "FeatureSet", "Net", "Preprocess", "export", "extract", "load_net"]
+__all__ = [
+    "DeCAF",
+    "DecafError",
+    "FeatureSet",
+    "LinearProbe",
+    "LinearProbeCV",
+    "Net",
+    "Preprocess",
+    "export",
+    "extract",
+    "load_net",
+]
 
 
 def __getattr__(name: str) -> Any:

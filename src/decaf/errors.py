@@ -9,6 +9,9 @@ DecafError
 ├── TableError        a CSV file of boxes or labels cannot be used (also a ValueError)
 ├── FeatureSetError   a feature folder cannot be read or written (also a ValueError)
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
+├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
+├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
+├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
 
@@ -47,6 +50,18 @@ class FeatureSetError(DecafError, ValueError):
 
 class SettingsDiffer(DecafError, ValueError):
     """The folder was made with other settings. Use the same ones, or write to another folder."""
+
+
+class ProbeError(DecafError, ValueError):
+    """The features, labels or settings are not what a classifier can learn from. The message names them."""
+
+
+class ModelError(DecafError, ValueError):
+    """The file holds no fitted model, or one that is damaged. Fit it anew, or name another."""
+
+
+class TaskError(DecafError, ValueError):
+    """The folder or the lists of splits are not those of the benchmark. The message says what to name or add."""
 
 
 class FolderInUse(DecafError, OSError):

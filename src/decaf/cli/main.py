@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = ("extract", "info", "export", "compact", "nets", "layers", "demo")
+_COMMANDS = ("extract", "info", "export", "compact", "probe", "fit", "predict", "reproduce", "nets", "layers", "demo")
 
 
 class _Lazy(click.Group):

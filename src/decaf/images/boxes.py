@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from array import array
 from collections import defaultdict
@@ -11,9 +10,11 @@ from typing import NamedTuple
 
 from decaf.errors import TableError
 from decaf.images.listing import Listing
+from decaf.images.tables import match_paths, read_csv
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _COLUMNS = ("path", *_CORNERS, "id", "label")
+_NO_BOX = "is no box: it needs a path and four numbers x0, y0, x1, y1"
 
 Corners = tuple[float, float, float, float]
 
@@ -61,23 +62,18 @@ class Boxes:
             self._corners.extend(box.corners)
             self._ids.append(box.id)
             self._labels.append(labels.setdefault(box.label, box.label))
-        self._match(file, listing, _prefixes(sources), lines_of)
+        self._match(file, listing, sources, lines_of)
 
-    def _match(self, file: str, listing: Listing, prefixes: Sequence[str], lines_of: dict[str, list[int]]) -> None:
+    def _match(self, file: str, listing: Listing, sources: Sequence[str], lines_of: dict[str, list[int]]) -> None:
         self._order, self._ends = array("q"), array("q", [0])
-        found: dict[str, str] = {}
-        for row in range(len(listing)):
-            path = os.path.normpath(listing.path(row))
-            names = _names(path, prefixes) & lines_of.keys()
-            for name in names:
-                if found.setdefault(name, path) != path:
-                    raise TableError(f"{name} in {file} fits {found[name]} and {path}: write the whole path")
+        unused = dict.fromkeys(lines_of)
+        paths = (listing.path(row) for row in range(len(listing)))
+        for names in match_paths(file, lines_of, paths, sources, "box"):
             self._order.extend(sorted(line for name in names for line in lines_of[name]))
             self._ends.append(len(self._order))
-        self.unused = tuple(path for path in lines_of if path not in found)
-        if not found:
-            named = self.unused[0] if self.unused else "no box at all"
-            raise TableError(f"{file} names none of the pictures ({named}): write paths as the sources have them")
+            for name in names:
+                unused.pop(name, None)
+        self.unused = tuple(unused)
         self._refuse_twins(file, listing)
 
     def _refuse_twins(self, file: str, listing: Listing) -> None:
@@ -103,38 +99,13 @@ class Boxes:
         return Box((x0, y0, x1, y1), self._ids[line] or str(number), self._labels[line])
 
 
-def _prefixes(sources: Sequence[str]) -> list[str]:
-    return sorted({os.path.join(os.path.normpath(source), "") for source in sources})
-
-
-def _names(path: str, prefixes: Sequence[str]) -> set[str]:
-    """What a picture may be called in the file."""
-    return {path} | {path[len(prefix) :] for prefix in prefixes if path.startswith(prefix)}
-
-
 def _read(file: str) -> Iterator[tuple[str, Box]]:
-    try:
-        with open(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-            rows = csv.reader(lines)
-            header = [name.strip().lower() for name in next(rows, [])]
-            if missing := [name for name in _COLUMNS[:5] if name not in header]:
-                raise TableError(f"{file} has no column {missing[0]}: its first line names {', '.join(_COLUMNS)}")
-            at = {name: header.index(name) for name in _COLUMNS if name in header}
-            for row in rows:
-                if row:
-                    yield _parse(row, at, f"{file} line {rows.line_num}")
-    except OSError as error:
-        raise TableError(f"cannot read {file} ({error.strerror}): make it readable or name another") from None
-    except csv.Error as error:
-        raise TableError(f"{file} is no CSV file ({error}): write it anew") from None
-
-
-def _parse(row: Sequence[str], at: dict[str, int], where: str) -> tuple[str, Box]:
-    try:
-        x0, y0, x1, y1 = (float(row[at[name]]) for name in _CORNERS)
-        texts = {name: row[at[name]] for name in ("path", "id", "label") if name in at}
-        if not texts["path"]:
-            raise ValueError("no path")
-    except (ValueError, IndexError):
-        raise TableError(f"{where} is no box: it needs a path and four numbers x0, y0, x1, y1") from None
-    return texts["path"], Box((x0, y0, x1, y1), texts.get("id", ""), texts.get("label") or None)
+    for line, cells in read_csv(file, _COLUMNS[:5], _COLUMNS[5:], _NO_BOX):
+        try:
+            x0, y0, x1, y1 = (float(cells[name]) for name in _CORNERS)
+            path = cells["path"] or None
+        except ValueError:
+            path = None
+        if path is None:
+            raise TableError(f"{file} line {line} {_NO_BOX}")
+        yield path, Box((x0, y0, x1, y1), cells.get("id", ""), cells.get("label") or None)

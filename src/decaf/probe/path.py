@@ -1,0 +1,216 @@
+"""The path over C: each solution starts the next, folds share one design."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from decaf.probe.design import Design, badly_scaled, make_design, warn_badly_scaled
+from decaf.probe.losses import Floats, Softmax, SquaredHinge
+from decaf.probe.solver import Problem, Solution, minimise
+from decaf.probe.team import cores_for, team
+
+CLASS_BLOCK = 4e8  # bytes of one (classes, samples) array above which independent classes are solved in turns
+SMALL = 3e5  # numbers in X times classes below which everything is done in float64 ...
+SMALL_TOL = 1e-17  # ... to this gap, since it costs next to nothing
+THREADS_FROM = 2e7  # multiply-adds of one product with all classes from which blocks of classes run side by side
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is solved: `loss` is `svm` or `logistic`; `tol` the relative gap; `max_iter` for each C."""
+
+    loss: str
+    tol: float = 1e-4
+    max_iter: int = 1000
+    n_jobs: int | None = None
+
+
+@dataclass
+class Labelled:
+    """A training set. `X`: (n, d); `y`: (n,) class indices; `weights`: (n,); `class_weights`: (classes,)."""
+
+    X: Floats
+    y: NDArray[np.intp]
+    weights: Floats
+    class_weights: Floats
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are, in all folds the same."""
+        return len(self.class_weights)
+
+
+@dataclass
+class Fitted:
+    """One point of a path. `coef`: (rows, d), one row for two classes; `bias`: (rows,)."""
+
+    C: float
+    coef: Floats
+    bias: Floats
+    gap: Floats
+    iterations: NDArray[np.intp]
+    weights: Floats  # in the coordinates of the design: where another fit on it may start
+
+
+class Path:
+    """Solve on rows of one training set, for one C after another.
+
+    Features are worked on in float32; badly scaled ones, small problems, and a C at which float32 cannot reach `tol`,
+    in float64.
+    """
+
+    def __init__(self, data: Labelled, settings: Settings) -> None:
+        self.data, self.settings = data, settings
+        self.bad_columns = badly_scaled(data.X)
+        if len(self.bad_columns):
+            warn_badly_scaled(self.bad_columns)
+        self._ready: tuple[NDArray[np.intp] | None, Problem] | None = None
+        self.goal = settings.tol
+        double = len(self.bad_columns) or data.X.size * data.classes < SMALL or not _float32_holds(data.X)
+        if data.X.size * data.classes < SMALL:
+            self.goal = min(settings.tol, SMALL_TOL)
+        self.design = self._make(np.float64 if double else np.float32)
+
+    def _make(self, dtype: Any) -> Design:
+        svm = self.settings.loss == "svm"
+        return make_design(self.data.X, self.data.weights, not svm, svm, dtype, len(self.bad_columns) > 0)
+
+    def solve(
+        self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None
+    ) -> Iterator[Fitted]:
+        """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`."""
+        drift = None
+        for C in Cs:
+            found = self._at(float(C), rows, start, drift)
+            if not self._reached(found) and self.design.A.dtype == np.float32:
+                found = self._in_double(float(C), rows, found.weights)
+            if not self._reached(found):
+                warn_unproven(C, found, self.settings)
+            drift = None if start is None else found.weights - start
+            start = found.weights
+            yield self._fitted(C, found)
+
+    def _reached(self, found: Solution) -> bool:
+        return bool(np.all(found.gap <= self.settings.tol))
+
+    def _in_double(self, C: float, rows: NDArray[np.intp] | None, start: Floats) -> Solution:
+        """Once more from where float32 ended, in float64. The coordinates are the same."""
+        self.design = self._make(np.float64)
+        return self._at(C, rows, start)
+
+    def _at(
+        self, C: float, rows: NDArray[np.intp] | None, start: Floats | None, drift: Floats | None = None
+    ) -> Solution:
+        problem = self._problem(rows)
+        outputs = problem.loss.classes
+        W = np.zeros((outputs, problem.A.shape[1]), problem.A.dtype)
+        if start is not None:
+            W[:] = start
+        drift = None if drift is None else drift.astype(W.dtype)
+        if isinstance(problem.loss, Softmax):
+            return self._together(problem, problem.loss, C, W, drift)
+        return self._in_blocks(problem, C, W, drift)
+
+    def _together(self, problem: Problem, loss: Softmax, C: float, W: Floats, drift: Floats | None) -> Solution:
+        """Coupled classes: rows are shared out."""
+        c = C / 2 if len(W) == 2 else C  # one weight vector w for two classes is +w/2 and -w/2
+        with team(self._cores(problem, len(W)), len(problem.A), problem.A.itemsize * len(W)) as workers:
+            shared = replace(problem, team=workers, loss=replace(loss, team=workers))
+            return minimise(shared, c, W, self.goal, self.settings.max_iter, drift)
+
+    def _cores(self, problem: Problem, classes: int) -> int:
+        return cores_for(self.settings.n_jobs) if problem.A.size * classes > THREADS_FROM else 1
+
+    def _in_blocks(self, problem: Problem, C: float, W: Floats, drift: Floats | None) -> Solution:
+        """Classes that do not touch each other: a block for each core, and small enough for memory."""
+        assert isinstance(problem.loss, SquaredHinge)
+        cores = self._cores(problem, len(W))
+        largest = max(int(CLASS_BLOCK / (problem.A.itemsize * len(problem.A) * cores)), 1)
+        count = -(-max(len(W), cores) // largest)
+        count = min(-(-max(count, cores) // cores) * cores, len(W))
+        bounds = np.linspace(0, len(W), count + 1).astype(int)
+
+        def one(block: slice) -> Solution:
+            assert isinstance(problem.loss, SquaredHinge)
+            part = replace(problem, loss=problem.loss.take(block))
+            return minimise(
+                part, C, W[block], self.goal, self.settings.max_iter, None if drift is None else drift[block]
+            )
+
+        blocks = tuple(slice(low, high) for low, high in itertools.pairwise(bounds))
+        with team(cores, 1, 1) as workers:
+            return _joined(workers.map(one, blocks))
+
+    def _problem(self, rows: NDArray[np.intp] | None) -> Problem:
+        if self._ready is None or self._ready[0] is not rows or self._ready[1].A.dtype != self.design.A.dtype:
+            self._ready = rows, self._make_problem(rows)
+        return self._ready[1]
+
+    def _make_problem(self, rows: NDArray[np.intp] | None) -> Problem:
+        design, data = self.design, self.data
+        index = np.arange(len(data.y)) if rows is None else rows
+        A = design.A if rows is None else design.A[rows]
+        y, weights = data.y[index], data.weights[index].astype(A.dtype)
+        if self.settings.loss == "logistic":
+            return Problem(
+                A, Softmax(y, data.classes, softmax_weights(y, weights, data.class_weights)), design.spectrum
+            )
+        gram_cost = 1.0 if design.gram is not None else 2.0 * A.shape[1]
+        loss = hinge_of(y, weights, data.class_weights)
+        return Problem(A, loss, design.spectrum, lambda active: design.take_gram(index[active]), gram_cost)
+
+    def _fitted(self, C: float, found: Solution) -> Fitted:
+        coef, bias = self.design.coefficients(found.weights)
+        if self.settings.loss == "logistic" and self.data.classes == 2:
+            coef, bias = coef[1:] - coef[:1], bias[1:] - bias[:1]
+        elif self.settings.loss == "logistic":
+            bias = bias - bias.mean()
+        return Fitted(C, coef, bias, found.gap, found.iterations, found.weights)
+
+
+def softmax_weights(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> Floats:
+    """(1, n): the weight of each sample times that of its class."""
+    return np.asarray(weights * class_weights[y].astype(weights.dtype))[None, :]
+
+
+def _float32_holds(X: Floats) -> bool:
+    """Whether squares of the features, summed, stay far from the ends of float32."""
+    return 1e-10 < float(np.sqrt(np.mean(np.square(X, dtype=np.float64)))) < 1e10
+
+
+def _joined(parts: list[Solution]) -> Solution:
+    return Solution(
+        np.concatenate([one.weights for one in parts]),
+        np.concatenate([one.gap for one in parts]),
+        np.concatenate([one.iterations for one in parts]),
+    )
+
+
+def hinge_of(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> SquaredHinge:
+    """As LIBLINEAR weights one class against the rest: the positives with the class's weight, the rest with 1."""
+    two = len(class_weights) == 2
+    names = np.arange(1, 2) if two else np.arange(len(class_weights))
+    positive = y[None, :] == names[:, None]
+    signs = np.where(positive, 1, -1).astype(weights.dtype)
+    if np.all(class_weights == 1):
+        return SquaredHinge(signs, np.ones((1, 1), weights.dtype) if np.all(weights == 1) else weights[None, :])
+    rest = class_weights[0] if two else 1.0
+    scale = np.where(positive, class_weights[names][:, None], rest).astype(weights.dtype)
+    return SquaredHinge(signs, scale * weights)
+
+
+def warn_unproven(C: float, found: Solution, settings: Settings) -> None:
+    """Say that the gap asked for was not reached."""
+    message = (
+        f"C = {C:g}: the relative gap is {found.gap.max():.1e} after {found.iterations.max()} iterations, "
+        f"not {settings.tol:.1e}: raise max_iter or tol, or scale the features"
+    )
+    warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -1,0 +1,1 @@
+"""What the DeCAF paper did with features, as protocols anyone can repeat."""
