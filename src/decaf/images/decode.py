@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import os
 import re
@@ -21,6 +22,7 @@ from decaf.errors import ImageError, NotTried
 
 # A picture that is read, or refused with a reason, is nothing to warn of as well.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else errors it logs go to stderr where nobody listens
 
 Pixels = NDArray[np.uint8]
 ShapeRule = Callable[[int, int], tuple[int, int]]
