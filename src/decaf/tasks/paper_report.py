@@ -222,16 +222,16 @@ def _comparison(found: Reproduction) -> Iterator[Table | Figure | Text | Points]
     )
     yield Table(caption, header, rows, strong)
     yield Text(
-        f"* published, with another network: {published.source}, {published.network}. Its best: {published.best}. "
-        f"Ours: {found.meta['settings']['net']}."
+        f"* published, with another network: {published.source}, {published.network}. The paper's best: "
+        f"{published.best}. Ours: {found.meta['settings']['net']}."
     )
     if found.sample.notes:
         yield Points(found.sample.notes)
     yield Figure(
         BARS,
         "; ".join(f"{result.setting}: {percent(result.test)}" for result in found.results),
-        "Every setting. Bars begin above 0; error bars: standard deviation over the splits; hatched: with dropout. "
-        "Dashed lines (*): published, other networks or methods.",
+        "Every setting. The axis does not begin at 0; error bars: standard deviation over the splits; hatched: with "
+        "dropout. Dashed lines (*): published, other networks or methods.",
     )
     validation = 100 * chosen.validation.mean
     points = [
