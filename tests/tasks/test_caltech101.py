@@ -65,6 +65,8 @@ def test_what_differs_from_the_paper_is_said() -> None:
     del every[BACKGROUND]
     part = sample(paths(**every), FOLDER, Protocol(n_splits=1))
     assert not part.comparable and "here are 101, and no BACKGROUND_Google" in part.notes[0]
+    other = sample(paths(**every, other=31), FOLDER, Protocol(n_splits=1))  # 102 classes, but not those
+    assert not other.comparable and "here are 102, and no BACKGROUND_Google" in other.notes[0]
     fewer = sample(paths(**every | {BACKGROUND: 31}), FOLDER, Protocol(n_splits=1, train_per_class=12))
     assert not fewer.comparable and "30 pictures of each class, this run on 12" in fewer.notes[0]
     assert len(fewer.splits[0].train) == 102 * 10 and len(fewer.splits[0].validation) == 102 * 2

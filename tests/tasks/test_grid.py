@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from decaf.probe import LinearProbe, Split, mean_class_accuracy, per_class
+from decaf.probe import LinearProbe, LinearProbeCV, Split, mean_class_accuracy, per_class
 from decaf.tasks.evaluate import Evaluation, Outcome
 from decaf.tasks.grid import (
     TOL,
@@ -114,17 +114,29 @@ def test_every_setting_is_measured_on_every_split_and_features_are_read_once_a_l
     assert first.accuracies == second.accuracies != other.accuracies  # the masks come from the seed
 
 
+def test_the_validation_accuracy_is_that_of_the_c_that_was_chosen() -> None:
+    X, y = blobs(d=2)
+    (split,) = per_class(y, 8, 4)
+    setting = Setting("good", "svm", 0, "none")
+    (found,) = run_grid(lambda _: X, y, [split], [setting], 0, lambda _: None)
+    rows = np.concatenate([split.train, split.validation])
+    fold = (np.arange(24), np.arange(24, 36))
+    probe = LinearProbeCV(cv=[fold], **setting.options(0)).fit(X[rows], y[rows])
+    assert probe.scores_ is not None and probe.scores_.min() < probe.scores_.max() == found.validation.mean
+
+
 def test_the_curve_ends_at_the_grid_and_trains_on_nested_sets_with_the_c_of_the_split() -> None:
-    X, y = blobs()
+    X, y = blobs(d=2)
     splits = per_class(y, 8, 4, n_splits=2)
     (whole,) = run_grid(lambda _: X, y, splits, [Setting("good", "svm", 0, "none")], 0, lambda _: None)
     curve = learning_curve(whole, X, y, [1, 5, 12], seed=4)
     assert [n for n, _ in curve.points] == [1, 5, 12]
     assert curve.points[-1][1] == whole.accuracies
     outcome = whole.evaluation.outcomes[1]
-    rows = first_of_each(np.concatenate([splits[1].train, splits[1].validation]), y, 5, [4, 1])
-    probe = LinearProbe("svm", outcome.C, tol=TOL).fit(X[rows], y[rows])
-    assert curve.points[1][1][1] == mean_class_accuracy(y[splits[1].test], probe.predict(X[splits[1].test]))
+    for n, accuracies in curve.points[:2]:
+        rows = first_of_each(np.concatenate([splits[1].train, splits[1].validation]), y, n, [4, 1])
+        probe = LinearProbe("svm", outcome.C, tol=TOL).fit(X[rows], y[rows])
+        assert accuracies[1] == mean_class_accuracy(y[splits[1].test], probe.predict(X[splits[1].test]))
     assert np.mean(curve.points[0][1]) < np.mean(curve.points[-1][1])
 
 

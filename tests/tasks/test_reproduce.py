@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from decaf.cli.main import main
 from decaf.errors import SettingsDiffer, TaskError
 from decaf.nets.net import Net
 from decaf.probe import read_splits
+from decaf.tasks import paper_report
 from decaf.tasks.caltech101 import TASK
 from decaf.tasks.reproduce import Request, default_layers, refuse_other_preparation, reproduce
+from decaf.tasks.task import Protocol
 from tests.features.helpers import tiny_net
 from tests.tasks.benchmarks import caltech, sun
 
@@ -61,6 +65,7 @@ def test_caltech_from_pictures_to_a_report(tmp_path: Path, net: Path, capsys: py
     assert [len(part) for part in vars(splits[0]).values()] == [15, 3, 7]
     page = (out / "report.html").read_text()
     assert "Broken, left out" in page and "sun_ant000.png" in page and "<b>" not in page
+    assert (out / "report.md").read_text().count("77.12 ± 1.1 ") == 1  # on the features as they are
     assert "paper, another network" in page and "--train" not in page
     assert len(about["results"]) == 2 * (4 + 2) and len(about["curves"]) == 2
     assert [point["train_per_class"] for point in about["curves"][0]["points"]] == [1, 3, 5, 6]
@@ -153,6 +158,38 @@ def test_sun_extracts_only_the_pictures_of_the_lists(
     assert "Random splits, not the official ones" in capsys.readouterr().err
 
 
+def test_features_of_more_pictures_than_the_lists_have_are_cut_to_them(
+    tmp_path: Path, net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decaf.extract(sun(tmp_path / "data"), net, "pool", tmp_path / "features", resize="warp")
+    out = tmp_path / "report"
+    run("sun397", "--features", tmp_path / "features", "-o", out, "--splits", 1, "--dropout", 0, "--json")
+    about = json.loads(capsys.readouterr().out)
+    assert about["features"]["source"]["pictures"] == 27 and about["pictures"] == 21
+    training = (tmp_path / "data" / "Partitions" / "Training_01.txt").read_text().split()
+    split = json.loads((out / "splits.json").read_text())["splits"][0]
+    used = {f"/{Path(path).relative_to(tmp_path / 'data' / 'SUN397')}" for path in split["train"] + split["validation"]}
+    assert used == {line for line in training if "nothere" not in line}
+
+
+def test_lines_of_published_numbers_are_drawn_only_where_they_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[str]] = []
+    monkeypatch.setattr(paper_report, "save_bars", lambda bars, lines, out: drawn.append([one.name for one in lines]))
+    monkeypatch.setattr(
+        paper_report, "save_curves", lambda curves, lines, out: drawn.append([one.name for one in lines])
+    )
+    decaf.extract(caltech(tmp_path / "data"), tiny_net(), "pool", tmp_path / "features", resize="warp")
+    protocol = Protocol(1, 0, 6)
+    request = Request(None, tmp_path, features=str(tmp_path / "features"), protocol=protocol, dropout=0)
+    found = reproduce(TASK, request, lambda job, work: nullcontext(lambda *_: None), lambda result: None)
+    for comparable in (False, True):
+        paper_report._draw(replace(found, sample=replace(found.sample, comparable=comparable)), tmp_path)
+    lines = ["Yang et al. 2009 *", "Jarrett et al. 2009 *", "paper's best *"]
+    assert drawn == [[], [], lines, [*lines, "paper, one picture *"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -193,10 +230,6 @@ def test_default_layers_are_like_the_papers(lite0: Net) -> None:
 
 
 def test_layers_may_be_named_as_in_the_paper(tmp_path: Path) -> None:
-    from contextlib import nullcontext
-
-    from decaf.tasks.task import Protocol
-
     model = tiny_net()
     paper = Net("paper", model.data, model.preprocess, "fc", (), {"DeCAF5": "conv", "DeCAF6": "pool", "DeCAF7": "fc"})
     out = tmp_path / "report"

@@ -67,13 +67,26 @@ def test_lists_are_found_beside_the_classes_or_named(tmp_path: Path) -> None:
     assert len(found.splits) == 1
 
 
-@pytest.mark.parametrize("damage", ["no slash", "binary", "no test", "other pictures", "shared", "too many"])
+def test_a_class_with_one_training_picture_is_left_out(tmp_path: Path) -> None:
+    train = sun(tmp_path) / "Partitions" / "Training_01.txt"
+    abbeys = [line for line in train.read_text().split() if "abbey" in line and "nothere" not in line]
+    train.write_text("".join(f"{line}\n" for line in train.read_text().split() if line not in abbeys[1:]))
+    found, _ = sampled(tmp_path)
+    assert "Left out, with too few pictures: /a/abbey." in found.notes[1]
+
+
+@pytest.mark.parametrize(
+    "damage", ["no slash", "no class", "binary", "no test", "other pictures", "shared", "too many"]
+)
 def test_wrong_lists_are_refused(tmp_path: Path, damage: str) -> None:
     lists = sun(tmp_path) / "Partitions"
     protocol, message = Protocol(n_splits=2), ""
     if damage == "no slash":
         (lists / "Training_02.txt").write_text("/a/abbey/sun_x.jpg\nabbey 3\n")
         message = "Training_02.txt line 2 is no picture such as /a/abbey/sun_x.jpg"
+    elif damage == "no class":
+        (lists / "Training_02.txt").write_text("/a/abbey/sun_x.jpg\n\n/sun_x.jpg\n")
+        message = "Training_02.txt line 3 is no picture"
     elif damage == "binary":
         (lists / "Training_01.txt").write_bytes(b"\xff\xfe\x00")
         message = "Training_01.txt is no list of pictures"
