@@ -64,7 +64,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Scores: (n, classes), or (n,) for two classes, positive for the second. Raises ProbeError for bad X."""
         check_is_fitted(self)
         features = self.transform_(checked(self, X))
-        scores = self.keep_ * (features @ self.coef_.T.astype(features.dtype)) + self.intercept_.astype(features.dtype)
+        with np.errstate(invalid="ignore"):  # X is finite; some BLAS kernels raise the flag over unused lanes
+            products = features @ self.coef_.T.astype(features.dtype)
+        scores = self.keep_ * products + self.intercept_.astype(features.dtype)
         return scores[:, 0] if len(self.coef_) == 1 else scores
 
     def predict(self, X: Any) -> NDArray[Any]:
