@@ -94,7 +94,7 @@ def photograph(name: str) -> str:
 def published(name: str) -> Parameters:
     path = REGISTRY[name].parameter_file
     if path is None:
-        pytest.skip(f"{REGISTRY[name].package} is not installed")
+        pytest.skip(f"the parameters of {name} are not here")
     return read_legacy_checkpoint(path.read_bytes())
 
 
