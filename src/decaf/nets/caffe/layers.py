@@ -31,10 +31,9 @@ class Writer(GraphBuilder):
         """
         if layer.kind not in KINDS:
             known = ", ".join(sorted(KINDS))
-            raise NetError(
-                f"layer {layer.name!r} is of type {layer.kind!r}, which is not known here; known are {known}"
-            )
-        _demand(layer, len(inputs) == 1 or (inputs and layer.kind in _JOINING), f"a number of {len(inputs)} inputs")
+            raise NetError(f"layer {layer.name!r} is of type {layer.kind!r}, which is not known here: {known} are")
+        allowed = len(inputs) == 1 or (len(inputs) > 1 and layer.kind in _JOINING)
+        _demand(layer, allowed, f"a number of {len(inputs)} inputs")
         _demand(layer, len(layer.tops) <= 1 or layer.kind == "Split", f"a number of {len(layer.tops)} outputs")
         made = KINDS[layer.kind](self, layer, inputs, name)
         _demand(layer, math.prod(self.shape(made)) <= _LARGEST_TENSOR, f"an output of shape {self.shape(made)}")
@@ -46,7 +45,7 @@ class Writer(GraphBuilder):
 
     def node(self, kind: str, name: str, inputs: list[str], shape: Shape | None = None, **attributes: Any) -> str:
         """As the builder's; raises NetError where there is something of that name already."""
-        if self.has(name) or name in self._initializers:
+        if self.has(name) or name in self._constants:
             raise NetError(f"two layers are called {name!r}: rename one of them in both files")
         return super().node(kind, name, inputs, shape, **attributes)
 
