@@ -1,4 +1,4 @@
-"""Caffe's binary files, written and read byte by byte: independent of the protobuf library and of the reader."""
+"""Caffe's files, written and read byte by byte: independent of the protobuf library and of the reader."""
 
 from __future__ import annotations
 
@@ -6,11 +6,42 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import onnx
+import onnxruntime
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+SIDE = 9
+INPUT = (
+    f'name: "small" layer {{ name: "data" type: "Input" top: "data" '
+    f"input_param {{ shape {{ dim: 7 dim: 4 dim: {SIDE} dim: {SIDE} }} }} }}"
+)
+
 V1_TYPES = {"Convolution": 4, "Data": 5, "Dropout": 6, "InnerProduct": 14, "LRN": 15, "Pooling": 17, "ReLU": 18}
+
+
+def text(*layers: str) -> bytes:
+    """A prototxt of these layers, fed with (n, 4, 9, 9)."""
+    return "\n".join([INPUT, *layers]).encode()
+
+
+def layer(name: str, kind: str, settings: str = "", bottom: str = "data", top: str | None = None) -> str:
+    """One layer of a prototxt."""
+    return f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{top or name}" {settings} }}'
+
+
+def random(*shape: int, seed: int = 0) -> Array:
+    """Normally distributed numbers."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def run(model: onnx.ModelProto, x: Array, *layers: str) -> list[Array]:
+    """Tensors of a network in ONNX Runtime; its output where none is named."""
+    if layers:
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in layers)
+    return list(onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"data": x}))
 
 
 def varint(value: int) -> bytes:
@@ -40,7 +71,9 @@ def blob(array: Array, old: bool = False) -> bytes:
     return data + field(7, field(1, b"".join(map(varint, array.shape))))
 
 
-def layer(name: str, kind: str, arrays: Sequence[Array] = (), settings: bytes = b"", old: bool = False) -> bytes:
+def encoded_layer(
+    name: str, kind: str, arrays: Sequence[Array] = (), settings: bytes = b"", old: bool = False
+) -> bytes:
     """One encoded layer of a V2 file, or of a V1 file where `old`."""
     if old:
         blobs = b"".join(field(6, blob(array, old=True)) for array in arrays)
@@ -53,7 +86,7 @@ def caffemodel(parameters: Mapping[str, Array], old: bool = False) -> bytes:
     """A file with `conv1.weight`, `conv1.bias`, ... as convolutions or inner products, by the axes of the weight."""
     names = dict.fromkeys(name.rpartition(".")[0] for name in parameters)
     layers = [
-        layer(
+        encoded_layer(
             name,
             "Convolution" if parameters[f"{name}.weight"].ndim == 4 else "InnerProduct",
             [parameters[f"{name}.{part}"] for part in ("weight", "bias")],

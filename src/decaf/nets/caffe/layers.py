@@ -36,7 +36,7 @@ class Writer(GraphBuilder):
         _demand(layer, allowed, f"a number of {len(inputs)} inputs")
         _demand(layer, len(layer.tops) <= 1 or layer.kind == "Split", f"a number of {len(layer.tops)} outputs")
         made = KINDS[layer.kind](self, layer, inputs, name)
-        _demand(layer, math.prod(self.shape(made)) <= _LARGEST_TENSOR, f"an output of shape {self.shape(made)}")
+        _demand(layer, 0 < math.prod(self.shape(made)) <= _LARGEST_TENSOR, f"an output of shape {self.shape(made)}")
         return made
 
     def has(self, name: str) -> bool:
@@ -284,11 +284,12 @@ _JOINING = {"Concat", "Eltwise"}
 def _sides(layer: CaffeLayer, settings: Any, what: str, default: int) -> tuple[int, int]:
     """Height and width of a setting: `what_h` and `what_w`, or `what` once or twice."""
     named = [f"{what}_h", f"{what}_w"]
-    known = settings.DESCRIPTOR.fields_by_name
-    if named[0] in known and any(map(settings.HasField, named)):
-        return _count(layer, getattr(settings, named[0])), _count(layer, getattr(settings, named[1]))
-    given = list(getattr(settings, "kernel_size" if what == "kernel" else what)) or [default]
+    if named[0] in settings.DESCRIPTOR.fields_by_name and any(map(settings.HasField, named)):
+        given = [getattr(settings, side) for side in named]
+    else:
+        given = list(getattr(settings, "kernel_size" if what == "kernel" else what)) or [default]
     _demand(layer, len(given) <= 2, f"{len(given)} numbers for its {what}")
+    _demand(layer, what == "pad" or min(given) > 0, f"a {what} of 0")
     return _count(layer, given[0]), _count(layer, given[-1])
 
 
