@@ -148,6 +148,11 @@ def metadata(
     }
     if preprocess.mean_image:
         values["mean_image"] = preprocess.mean_image.to_text()
+    return properties(values)
+
+
+def properties(values: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of a network, under its field names as plain values, as properties of an ONNX file."""
     return {_KEY + key: json.dumps(value, sort_keys=True) for key, value in values.items()}
 
 
