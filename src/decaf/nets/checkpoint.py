@@ -76,7 +76,7 @@ def read_safetensors(data: bytes) -> Arrays:
         header = int.from_bytes(data[:8], "little")
         if header > _LARGEST_HEADER:
             refuse(f"its header has {header} bytes")
-        return {name: _tensor(name, said) for name, said in deserialize(data)}
+        return {name: _tensor(name, said) for name, said in deserialize(data)}  # type: ignore[no-untyped-call]
 
 
 def _tensor(name: str, said: Any) -> NDArray[Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
 import onnx
@@ -93,16 +93,16 @@ def _matched(
     if given is not None:
         return "given names", _same_names(ours, {given.get(name, name): name for name in theirs}, theirs)
     if ours.keys() == theirs.keys():
-        return "name", dict.fromkeys(ours) | {name: name for name in ours}
+        return "name", {name: name for name in ours}
     plain_ours, plain_theirs = _plain(ours), _plain(theirs)
     if plain_ours.keys() == plain_theirs.keys():
         return "spelling", {plain_ours[name]: plain_theirs[name] for name in plain_ours}
     layers, stored = _layers_of(model, ours), _layers_in(theirs)
     if pairs := _by_shape(layers, stored):
         return "shape", pairs
-    if in_order := [layer.signature for layer in layers] == [layer.signature for layer in stored]:
-        if by_order:
-            return "order", _joined(zip(layers, stored, strict=True))
+    in_order = [layer.signature for layer in layers] == [layer.signature for layer in stored]
+    if in_order and by_order:
+        return "order", _joined(zip(layers, stored, strict=True))
     hint = "; in order their shapes fit: ask for that if it is the order of computation" if in_order else ""
     return "name", _same_names(ours, {name: name for name in theirs}, theirs, hint)
 
@@ -129,10 +129,14 @@ def _listed(names: Sequence[str]) -> str:
 def _plain(names: Iterable[str]) -> dict[str, str]:
     """The names as torch would spell them, without what all begin with -> the names. Empty where two become one."""
     spelt = {name: _ENDING.sub(lambda found: _WORDS[found[0]], name) for name in names}
-    common = os.path.commonprefix(list(spelt.values()))
-    start = common.rfind(".") + 1
+    start = _shared(min(spelt.values(), default=""), max(spelt.values(), default="")).rfind(".") + 1
     plain = {spelling[start:]: name for name, spelling in spelt.items()}
     return plain if len(plain) == len(spelt) else {}
+
+
+def _shared(first: str, last: str) -> str:
+    """What both begin with; of the first and the last of many names it is what all begin with."""
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
 
 
 @dataclass(frozen=True)
@@ -147,13 +151,13 @@ class _Layer:
 
 
 def _layers_of(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> list[_Layer]:
-    layers = []
+    layers, left = [], dict(shapes)
     for node in model.graph.node:
         roles = zip(node.input[1:], _ROLES.get(node.op_type, ()), strict=False)
-        parts = {role: (name, shapes[name]) for name, role in roles if name in shapes}
+        parts = {role: (name, left.pop(name)) for name, role in roles if name in left}
         if parts:
             layers.append(_Layer(parts))
-    return layers
+    return layers + [_Layer({"": (name, shape)}) for name, shape in left.items()]
 
 
 def _layers_in(shapes: Mapping[str, Shape]) -> list[_Layer]:
