@@ -124,14 +124,20 @@ def metadata(
     provenance: Mapping[str, Any],
 ) -> dict[str, str]:
     """The metadata properties of an ONNX file decaf can run without being told more."""
-    values = {
-        "name": name,
-        "preprocess": preprocess.to_dict(),
-        "default_layer": default_layer,
-        "labels": list(labels),
-        "aliases": dict(aliases),
-        "provenance": dict(provenance),
-    }
+    return properties(
+        {
+            "name": name,
+            "preprocess": preprocess.to_dict(),
+            "default_layer": default_layer,
+            "labels": list(labels),
+            "aliases": dict(aliases),
+            "provenance": dict(provenance),
+        }
+    )
+
+
+def properties(values: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of a network, under its field names as plain values, as properties of an ONNX file."""
     return {_KEY + key: json.dumps(value, sort_keys=True) for key, value in values.items()}
 
 
