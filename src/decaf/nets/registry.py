@@ -65,6 +65,7 @@ def ilsvrc_labels() -> tuple[str, ...]:
 
 def _write_efficientnet_lite(variant_index: int, entry: Entry, parameters: bytes) -> bytes:
     from decaf.nets import efficientnet_lite as family
+    from decaf.nets.fill import stored
     from decaf.nets.net import metadata
     from decaf.nets.torch_pickle import read_legacy_checkpoint
 
@@ -72,7 +73,7 @@ def _write_efficientnet_lite(variant_index: int, entry: Entry, parameters: bytes
     said = metadata(
         entry.name, family.preprocess(variant), "pool", ilsvrc_labels(), family.aliases(variant), entry.provenance()
     )
-    model = family.build(variant, read_legacy_checkpoint(parameters), said)
+    model = family.build(variant, stored(read_legacy_checkpoint(parameters)), said)
     return bytes(model.SerializeToString(deterministic=True))
 
 
