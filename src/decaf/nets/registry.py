@@ -16,6 +16,7 @@ from decaf.files import cache_folder, write_atomically
 from decaf.nets.net import Net, read_net
 from decaf.nets.parameters import Download, Package, checked_bytes
 from decaf.nets.preprocess import Preprocess
+from decaf.nets.published import PREPARATIONS, Published, published
 
 DEFAULT_NET = "efficientnet-lite0"
 _HERE = Path(__file__).parent
@@ -98,9 +99,30 @@ _LITE_FILES = (
     ("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 77.6),
 )
 
-REGISTRY: dict[str, Entry] = {
-    entry.name: entry for entry in (_efficientnet_lite(index, *row) for index, row in enumerate(_LITE_FILES))
-}
+
+def _write_adapted(preprocess: Preprocess, entry: Entry, parameters: bytes) -> bytes:
+    import onnx
+
+    from decaf.nets.net import metadata
+    from decaf.nets.zoo import adapted, features_layer
+
+    model = adapted(parameters, entry.name)
+    said = metadata(entry.name, preprocess, features_layer(model), ilsvrc_labels(), {}, entry.provenance())
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, said)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _from_zoo(row: Published) -> Entry:
+    write = partial(_write_adapted, PREPARATIONS[row.preparation])
+    return Entry(row.name, row.parameters, row.licence, row.top1, row.source, write)
+
+
+_ENTRIES = (
+    *(_efficientnet_lite(index, *row) for index, row in enumerate(_LITE_FILES)),
+    *(_from_zoo(row) for row in published() if row.preparation in PREPARATIONS),
+)
+REGISTRY: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def load_net(name_or_file: str | Path = DEFAULT_NET, preprocess: str | Preprocess | None = None) -> Net:
