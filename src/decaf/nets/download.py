@@ -81,7 +81,7 @@ def download(file: Download, urls: Sequence[str], progress: Progress = lambda _:
             try:
                 _Transfer(file, part, progress, limits).complete(url)
             except _Refused as error:
-                why.append(f"{urlsplit(url).hostname or url}: {error}")
+                why.append(f"{_scheme_and_host(url)[1] or url}: {error}")
             else:
                 part.replace(file.target)
                 return url
@@ -97,7 +97,7 @@ def copy(file: Download, source: Path, progress: Progress = lambda _: None) -> N
         raise NetError(f"{source} is not the published file: it has {size:,} bytes, not {file.bytes:,}")
     with _own_part(file) as part:
         with source.open("rb") as read, _open_part(part, append=False) as write:
-            while chunk := read.read(_CHUNK):
+            while chunk := read.read(min(_CHUNK, file.bytes - write.tell())):
                 write.write(chunk)
                 progress(write.tell())
         if _sha256(part) != file.sha256:
@@ -203,8 +203,8 @@ def _answer(session: requests.Session, url: str, have: int, limits: Limits) -> r
         if response.status_code not in _REDIRECTS:
             return response
         with response:
-            further = urljoin(url, response.headers.get("Location", ""))
-        if urlsplit(url).scheme == "https" != urlsplit(further).scheme:
+            further = _joined(url, response.headers.get("Location", ""))
+        if _scheme_and_host(url)[0] == "https" != _scheme_and_host(further)[0]:
             raise _Refused("it redirects from https to something else")
         url = further
     raise _Refused(f"it redirects more than {limits.redirects} times")
@@ -212,13 +212,25 @@ def _answer(session: requests.Session, url: str, have: int, limits: Limits) -> r
 
 def _check_url(url: str) -> None:
     """_Refused unless the URL is one of https, or of http to this machine."""
+    scheme, host = _scheme_and_host(url)
+    if not host or not (scheme == "https" or (scheme == "http" and _is_loopback(host))):
+        raise _Refused("only https is fetched")
+
+
+def _scheme_and_host(url: str) -> tuple[str, str]:
+    """Both empty where the URL is none."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        return parts.scheme, parts.hostname or ""
     except ValueError:
-        raise _Refused("it is no URL") from None
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
-        raise _Refused("only https is fetched")
+        return "", ""
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _Refused("it redirects to what is no URL") from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from decaf.errors import NetError, UnknownName
 from decaf.nets.download import PATIENT, Limits, Progress, copy, download
@@ -83,7 +82,7 @@ def _is_here(name: str, file: Download) -> bool:
 
 def _take(name: str, file: Download, sources: Sequence[str], progress: Progress, limits: Limits) -> str:
     try:
-        if urlsplit(sources[0]).scheme in ("http", "https"):
+        if "://" in sources[0]:
             return download(file, sources, progress, limits)
         copy(file, Path(sources[0]), progress)
         return sources[0]
