@@ -6,6 +6,7 @@ import click
 
 from decaf.cli.common import json_option, print_json, print_table
 from decaf.cli.info import info
+from decaf.cli.nets_fetch import fetch_net
 
 
 @click.group()
@@ -47,7 +48,7 @@ def list_nets(as_json: bool) -> None:
     rows = [
         (
             row["net"],
-            row["published_top1"],
+            "-" if row["published_top1"] is None else row["published_top1"],
             row["published_by"],
             row["licence"],
             "installed" if row["installed"] else row["remedy"] or "none published",
@@ -58,3 +59,4 @@ def list_nets(as_json: bool) -> None:
 
 
 nets.add_command(info, "show")
+nets.add_command(fetch_net)

@@ -83,15 +83,21 @@ class Download:
         return self.urls[0]
 
 
-def checked_bytes(net: str, parameters: Package | Download, path: Path | None) -> bytes:
-    """The parameter file at `path`, which must be the published one.
+def checked_bytes(net: str, parameters: Package | Download, path: Path | None, otherwise: str = "") -> bytes:
+    """The parameter file at `path`, which must be the published one; `otherwise` is what else can be done without it.
 
     Raises:
-        NetError: it is not there, or its sha256 differs.
+        NetError: it is not there, a symbolic link in place of a download, or not the published file.
     """
     if path is None:
         here = "installed" if isinstance(parameters, Package) else "fetched"
-        raise NetError(f"the parameters of {net} are not {here}: {parameters.remedy(net)}")
+        raise NetError(f"the parameters of {net} are not {here}: {parameters.remedy(net)}{otherwise}")
+    if isinstance(parameters, Download):
+        if path.is_symlink():
+            raise NetError(f"{path} is a symbolic link, which is not followed: remove it and {parameters.remedy(net)}")
+        if (size := path.stat().st_size) != parameters.bytes:
+            wrong = f"it has {size:,} bytes, not {parameters.bytes:,}"
+            raise NetError(f"{path} is not the published file ({wrong}): {parameters.renewal(net)}")
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != parameters.sha256:
         raise NetError(f"{path} is not the published file (sha256 differs): {parameters.renewal(net)}")

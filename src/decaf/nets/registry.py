@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from decaf.errors import NetError, UnknownName
 from decaf.files import cache_folder, write_atomically
-from decaf.nets import alexnet, efficientnet_lite
+from decaf.nets import alexnet, efficientnet_lite, squeezenet, zoo
 from decaf.nets.design import Design
 from decaf.nets.fill import random_name, stored
+from decaf.nets.labels import ilsvrc_labels
 from decaf.nets.net import Net, net_of, read_net
 from decaf.nets.parameters import Download, Package, checked_bytes
 from decaf.nets.preprocess import Preprocess
+from decaf.nets.published import PREPARATIONS, Published, published
 
 DEFAULT_NET = "efficientnet-lite0"
 _HERE = Path(__file__).parent
@@ -105,11 +108,48 @@ _LITE_FILES = (
     ("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 77.6),
 )
 
-_BVLC = "README of the model, BVLC/caffe, 2014"
+
+_SQUEEZENET = Entry(
+    name="squeezenet1.1",
+    parameters=Package(
+        distribution="ndf",
+        file="ndf/example_models/weights/squeezenet_weights.pkl",
+        sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+    ),
+    licence="MIT (package); BSD-2-Clause (network)",
+    accuracy=None,  # of these very parameters nobody publishes one
+    source="",
+    write=designed(squeezenet.read_parameters),
+    design=squeezenet.DESIGN,
+)
+
+
+def _write_adapted(preprocess: Preprocess, entry: Entry, parameters: bytes) -> bytes:
+    import onnx
+
+    from decaf.nets.net import metadata
+
+    model = zoo.adapted(parameters, entry.name)
+    said = metadata(entry.name, preprocess, zoo.features_layer(model), ilsvrc_labels(), {}, entry.provenance())
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, said)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _from_zoo(row: Published) -> Entry:
+    """A network of the zoo: its graph as it is, or its parameters in a design of ours."""
+    if (design := _OUR_DESIGNS.get(row.name)) is not None:
+        write = designed(zoo.named_parameters)
+    else:
+        write = partial(_write_adapted, PREPARATIONS[row.preparation])
+    return Entry(row.name, row.parameters, row.licence, row.top1, row.source, write, design)
+
+
+_OUR_DESIGNS = {"caffenet": alexnet.CAFFENET, "alexnet": alexnet.ALEXNET}
 _ENTRIES = (
     *(_efficientnet_lite(index, *row) for index, row in enumerate(_LITE_FILES)),
-    Entry("caffenet", None, "BVLC, unrestricted", 57.4, _BVLC, designed(_read_torch), alexnet.CAFFENET),
-    Entry("alexnet", None, "BVLC, unrestricted", 57.1, _BVLC, designed(_read_torch), alexnet.ALEXNET),
+    _SQUEEZENET,
+    *map(_from_zoo, published()),
 )
 REGISTRY: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
@@ -153,16 +193,20 @@ def load_net(
 def _written(entry: Entry) -> Path:
     """The cached ONNX file, made now where it is missing."""
     if entry.parameters is None:
-        raise NetError(f"no parameters of {entry.name} are published: --random-weights 0 runs it untrained")
+        raise NetError(f"no parameters of {entry.name} are published{_untrained(entry)}")
     cached = cache_folder() / "nets" / f"{entry.name}-{_recipe_digest(entry.parameters)}.onnx"
     if not cached.is_file():
-        data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file))
+        data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file, _untrained(entry)))
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(cached, data)
         except OSError as error:
             raise NetError(f"cannot keep {entry.name} in {cached.parent} ({error.strerror}): set DECAF_CACHE") from None
     return cached
+
+
+def _untrained(entry: Entry) -> str:
+    return "; --random-weights 0 runs it untrained" if entry.design else ""
 
 
 def _recipe_digest(parameters: Package | Download) -> str:
