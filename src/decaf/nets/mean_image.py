@@ -69,7 +69,7 @@ def mean_image(values: NDArray[np.generic]) -> MeanImage:
     if not 0 < len(values) <= LARGEST_MEAN_SIDE:
         raise NetError(f"a mean image of {len(values)} px: at most {LARGEST_MEAN_SIDE} can be used")
     with np.errstate(over="ignore"):
-        fixed = np.ascontiguousarray(values, np.float32)
+        fixed = np.array(values, np.float32, order="C")
     if not np.isfinite(fixed).all():
         raise NetError("the mean image has values that are not finite: the file is damaged")
     return MeanImage(hashlib.sha256(_bytes(fixed)).hexdigest(), fixed)
@@ -124,7 +124,7 @@ def _read_npy(data: bytes, path: Path) -> NDArray[np.generic]:
     file = io.BytesIO(data)
     try:
         shape, fortran, dtype = _VERSIONS[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError):
+    except Exception:  # of several parsers of Python, which NumPy leaves the header to
         raise NetError(f"the mean image {path} is not an .npy file of numbers") from None
     values = data[file.tell() :]
     if dtype.kind not in "fiu" or len(shape) != 3 or min(shape) < 0 or len(values) != dtype.itemsize * math.prod(shape):
