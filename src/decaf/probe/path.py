@@ -98,14 +98,14 @@ class Path:
         W = np.zeros((problem.loss.classes, problem.A.shape[1]), problem.A.dtype)
         if start is not None:
             W[:] = start
-        at, drift, on_the_way = Point.bare(W), None, 0
+        at, drift, on_the_way = Point.bare(W), None, np.zeros(1, np.intp)
         approach = self._approach(problem, float(Cs[0])) if start is None else []
         for number, C in enumerate([*approach, *map(float, Cs)]):
             wanted = number >= len(approach)
             found = self._at(C, self.goal if wanted else max(self.goal, APPROACH_TOL), rows, at, drift)
             found.iterations += on_the_way
             drift, at = self._drift(rows, found.point, at), found.point
-            on_the_way = 0 if wanted else found.iterations
+            on_the_way = found.iterations * int(not wanted)
             if wanted and not self._reached(found):
                 warn_unproven(C, found, self.settings)
             if wanted:
