@@ -33,6 +33,7 @@ class Entry:
         accuracy: published top-1 on the ILSVRC-2012 validation set, per cent; None where nobody vouches for one.
         source: who published `accuracy`.
         write: parameter file -> ONNX file.
+        preprocess: how pixels become its input, where the entry says it.
     """
 
     name: str
@@ -41,11 +42,28 @@ class Entry:
     accuracy: float | None
     source: str
     write: Callable[[Entry, bytes], bytes]
+    preprocess: Preprocess | None = None
 
     @property
     def parameter_file(self) -> Path | None:
         """The parameter file, if it is on this machine."""
         return self.parameters.path if self.parameters else None
+
+    def about(self) -> dict[str, Any]:
+        """What is known of the network without its parameters, and where they are, as plain values."""
+        here = self.parameter_file
+        about = {
+            "net": self.name,
+            "published_top1": self.accuracy,
+            "published_by": self.source,
+            "licence": self.licence,
+            "installed": here is not None,
+            "state": "absent" if here is None or self.parameters is None else self.parameters.state,
+            "parameters": str(here) if here else None,
+            "remedy": self.parameters.remedy(self.name) if self.parameters else "none are published",
+        }
+        about |= self.parameters.about() if self.parameters else {}
+        return about | ({"preprocess": self.preprocess.to_dict()} if self.preprocess else {})
 
     def provenance(self) -> dict[str, Any]:
         """What the ONNX file says about its origin."""
@@ -100,22 +118,22 @@ _LITE_FILES = (
 )
 
 
-def _write_adapted(preprocess: Preprocess, entry: Entry, parameters: bytes) -> bytes:
+def _write_adapted(entry: Entry, parameters: bytes) -> bytes:
     import onnx
 
     from decaf.nets.net import metadata
     from decaf.nets.zoo import adapted, features_layer
 
     model = adapted(parameters, entry.name)
-    said = metadata(entry.name, preprocess, features_layer(model), ilsvrc_labels(), {}, entry.provenance())
+    said = metadata(entry.name, entry.preprocess, features_layer(model), ilsvrc_labels(), {}, entry.provenance())
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, said)
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def _from_zoo(row: Published) -> Entry:
-    write = partial(_write_adapted, PREPARATIONS[row.preparation])
-    return Entry(row.name, row.parameters, row.licence, row.top1, row.source, write)
+    preprocess = PREPARATIONS[row.preparation]
+    return Entry(row.name, row.parameters, row.licence, row.top1, row.source, _write_adapted, preprocess)
 
 
 _ENTRIES = (

@@ -15,6 +15,7 @@ from decaf.nets.model_file import parse_model
 
 _PICTURES = "decaf.pictures"  # the new input of a graph that wants its channels last
 _PASSING = {"Softmax", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Identity"}
+_CLASSIFYING = {"Gemm", "MatMul", "Conv"}
 _POOLING = {"GlobalAveragePool", "AveragePool", "ReduceMean"}
 
 
@@ -43,17 +44,17 @@ def adapted(data: bytes, name: str) -> onnx.ModelProto:
 def features_layer(model: onnx.ModelProto) -> str:
     """The tensor that the classifier reads, or what it gives for each position where positions are averaged after it.
 
-    The graph's output where no node leads there.
+    The graph's output where it ends in something else, as quantised graphs do.
     """
     makers = {output: node for node in model.graph.node for output in node.output}
     output = str(model.graph.output[0].name)
     last = makers.get(_before(output, makers, _PASSING))
-    if last is None:
-        return output
-    if last.op_type in _POOLING:
+    if last is not None and last.op_type in _POOLING:
         return str(last.output[0])
-    if last.op_type == "Add":  # a bias added to a product
-        last = makers.get(last.input[0], last)
+    if last is not None and last.op_type == "Add":  # a bias added to a product
+        last = makers.get(last.input[0])
+    if last is None or last.op_type not in _CLASSIFYING:
+        return output
     read = _before(last.input[0], makers, _PASSING)
     return read if read in makers else output
 
@@ -85,7 +86,7 @@ def _open_batch(graph: onnx.GraphProto, picture: str) -> None:
     del graph.value_info[:]
     for value in [*graph.output, *(value for value in graph.input if value.name == picture)]:
         value.type.tensor_type.shape.dim[0].dim_param = "N"
-    shapes = {name: shape for name, shape in _constant_shapes(graph) if shape.size and shape[0] == 1}
+    shapes = {name: shape for name, shape in _constant_shapes(graph) if shape.ndim == 1 and shape[:1] == [1]}
     for node in nodes_on_the_way(graph, picture):
         if node.op_type == "Reshape" and node.input[1] in shapes:
             opened = f"{node.input[1]}.open"
