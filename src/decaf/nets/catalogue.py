@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto
 
 from decaf.errors import NetError
+from decaf.nets.model_file import without_parameters
 
 _OPEN = (None, None)  # a shape that nothing is known of: batch and the rest
-_SMALL = 64  # numbers; shapes and bounds, whose values decide shapes
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 
 
@@ -114,14 +114,9 @@ def nodes_on_the_way(graph: onnx.GraphProto, picture: str) -> Iterator[onnx.Node
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which large parameters are mere declarations; its first input is the picture."""
-    graph = model.graph
-    small = [tensor for tensor in graph.initializer if math.prod(tensor.dims) <= _SMALL]
-    large = [tensor for tensor in graph.initializer if math.prod(tensor.dims) > _SMALL]
-    declared = [onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large]
-    inputs = [image_input(model), *declared]
-    bare = onnx.helper.make_graph(graph.node, graph.name, inputs, graph.output, small, value_info=graph.value_info)
-    version = max(model.ir_version, 4)  # before 4, parameters that are not inputs as well have no shape
-    return onnx.helper.make_model(bare, opset_imports=model.opset_import, ir_version=version)
+    bare = without_parameters(model, [image_input(model)])
+    bare.ir_version = max(bare.ir_version, 4)  # before 4, parameters that are not inputs as well have no shape
+    return bare
 
 
 def infer_at(bare: onnx.ModelProto, pictures: int) -> onnx.ModelProto:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decaf.errors import NetError
 from decaf.nets.fill import Parameters, Shape
+from decaf.nets.model_file import without_parameters
 
 # Fixed so that the same parameters give the same bytes: opset 17 is read by every engine we name.
 _OPSET = 17
@@ -40,8 +41,11 @@ class GraphBuilder:
         self.input = "data"
         self._parameters = parameters
         self._shapes: dict[str, Shape] = {self.input: shape}
-        self._nodes: list[onnx.NodeProto] = []
-        self._initializers: dict[str, TensorProto] = {}
+        opset = helper.make_opsetid("", _OPSET)
+        empty = helper.make_graph([], name, [], [])
+        self._model = helper.make_model(empty, producer_name="decaf", opset_imports=[opset], ir_version=_IR_VERSION)
+        self._graph = self._model.graph
+        self._constants: set[str] = set()
 
     def shape(self, x: str) -> Shape:
         """Of a tensor, without the batch axis: (channels, height, width) or (channels,)."""
@@ -171,23 +175,24 @@ class GraphBuilder:
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *self.shape(name)])]
             for name in (self.input, output)
         )
-        graph = helper.make_graph(self._nodes, self.name, inputs, outputs, list(self._initializers.values()))
-        opset = helper.make_opsetid("", _OPSET)
-        model = helper.make_model(graph, producer_name="decaf", opset_imports=[opset], ir_version=_IR_VERSION)
-        helper.set_model_props(model, dict(metadata))
-        onnx.checker.check_model(model, full_check=True)
-        return model
+        self._graph.input.extend(inputs)
+        self._graph.output.extend(outputs)
+        helper.set_model_props(self._model, dict(metadata))
+        # The check copies what it is given more than once: the parameters, which are large, are kept from it.
+        onnx.checker.check_model(without_parameters(self._model, inputs), full_check=True)
+        return self._model
 
     def node(self, kind: str, name: str, inputs: list[str], shape: Shape | None = None, **attributes: Any) -> str:
         """Any ONNX operator with one output, called `name`; its shape is that of the first input where not given."""
-        self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        self._graph.node.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         self._shapes[name] = self._shapes[inputs[0]] if shape is None else shape
         return name
 
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         """A tensor that is no parameter, such as a bound; one of that name is written once."""
-        if name not in self._initializers:
-            self._initializers[name] = numpy_helper.from_array(np.asarray(value), name)
+        if name not in self._constants:
+            self._constants.add(name)
+            self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def _parameter(self, name: str, source: str, shape: Shape) -> str:

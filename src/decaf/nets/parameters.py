@@ -96,15 +96,21 @@ class Download:
         return self.urls[0]
 
 
-def checked_bytes(net: str, parameters: Package | Download, path: Path | None) -> bytes:
+def checked_bytes(net: str, parameters: Package | Download, path: Path | None, otherwise: str = "") -> bytes:
     """The parameter file at `path`, which must be the published one.
+
+    Args:
+        net: whose parameters.
+        parameters: what is published.
+        path: where the file lies; None where it does not.
+        otherwise: what else can be done when it is not there.
 
     Raises:
         NetError: it is not there, a symbolic link in place of a download, or not the published file.
     """
     if path is None:
         here = "installed" if isinstance(parameters, Package) else "fetched"
-        raise NetError(f"the parameters of {net} are not {here}: {parameters.remedy(net)}")
+        raise NetError(f"the parameters of {net} are not {here}: {parameters.remedy(net)}{otherwise}")
     if isinstance(parameters, Download):
         if path.is_symlink():
             raise NetError(f"{path} is a symbolic link, which is not followed: remove it and {parameters.remedy(net)}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from decaf.nets.parameters import Download
-from decaf.nets.preprocess import TORCHVISION, Preprocess
+from decaf.nets.preprocess import Preprocess, preset
 
 # The same files in two places; the first is where the zoo moved in 2025, the second where it came from (Git LFS).
 _MIRRORS = (
@@ -25,7 +25,7 @@ _MIRRORS = (
 )
 
 _ZOO = "README of the network, onnx/models"
-_BVLC = "README of the model, BVLC/caffe"
+_BVLC = "README of the model, BVLC/caffe, 2014"
 
 _MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet; the zoo's evaluation takes the three decimals
 
@@ -59,7 +59,7 @@ def _bgr(size: int, scale: float, mean: tuple[float, float, float], resize: str)
 
 
 PREPARATIONS = {
-    "rgb": Preprocess(**TORCHVISION),
+    "rgb": preset("torchvision", 224),
     # As evaluated by those who published the opset-12 files.
     "bgr": Preprocess(**_bgr(224, 1, _MEAN_BGR, "warp")),
     # As trained: DenseNet's Caffe model, from which this file comes, takes (x - mean) * 0.017.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decaf.nets.catalogue import image_input, infer_at, nodes_on_the_way, skeleton
 from decaf.nets.model_file import parse_model
+from decaf.nets.net import metadata
+from decaf.nets.preprocess import Preprocess
 
 _PICTURES = "decaf.pictures"  # the new input of a graph that wants its channels last
 _PASSING = {"Softmax", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Identity"}
@@ -19,13 +21,36 @@ _CLASSIFYING = {"Gemm", "MatMul", "Conv"}
 _POOLING = {"GlobalAveragePool", "AveragePool", "ReduceMean"}
 
 
-def adapted(data: bytes, name: str) -> onnx.ModelProto:
-    """Read a published file. Its names and parameters stay; its input is (N, 3, side, side) where that can be had.
-
-    A graph that is not shown to keep one row per picture stays as it is, for one picture at a time.
+def adapted(
+    data: bytes, name: str, preprocess: Preprocess, labels: Sequence[str], provenance: Mapping[str, Any]
+) -> bytes:
+    """The ONNX file that decaf runs, made of a published one.
 
     Raises:
         NetError: not an ONNX file, or not a network of one image.
+    """
+    model = read_graph(data, name)
+    del model.metadata_props[:]
+    said = metadata(name, preprocess, features_layer(model), labels, {}, provenance)
+    helper.set_model_props(model, said)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def caffe2_parameters(data: bytes) -> dict[str, NDArray[Any]]:
+    """The parameters of a file that came from Caffe2, under our names: `conv1_w_0` is `conv1.weight`."""
+    parts = {"w": "weight", "b": "bias"}
+    found = {}
+    for tensor in parse_model(data, "the parameter file").graph.initializer:
+        layer, _, kind = tensor.name.removesuffix("_0").rpartition("_")
+        if kind in parts:
+            found[f"{layer}.{parts[kind]}"] = numpy_helper.to_array(tensor)
+    return found
+
+
+def read_graph(data: bytes, name: str) -> onnx.ModelProto:
+    """Read a published file. Its names and parameters stay; its input is (N, 3, side, side) where that can be had.
+
+    A graph that is not shown to keep one row per picture stays as it is, for one picture at a time.
     """
     model = parse_model(data, name)
     _put_channels_first(model.graph)
