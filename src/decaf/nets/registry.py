@@ -197,12 +197,11 @@ def load_net(
 
 def _written(entry: Entry) -> Path:
     """The cached ONNX file, made now where it is missing."""
-    otherwise = "--random-weights 0 runs it untrained" if entry.design else ""
+    otherwise = ", or --random-weights 0 for an untrained network" if entry.design else ""
     if entry.parameters is None:
-        raise NetError(f"no parameters of {entry.name} are published: {otherwise}")
+        raise NetError(f"no parameters of {entry.name} are published: name another net{otherwise}")
     cached = cache_folder() / "nets" / f"{entry.name}-{_recipe_digest(entry.parameters)}.onnx"
     if not cached.is_file() or cached.is_symlink():  # a link is replaced, not followed
-        otherwise = otherwise and f"; {otherwise}"
         data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file, otherwise))
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
