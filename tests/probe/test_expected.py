@@ -10,7 +10,7 @@ from decaf.errors import ProbeError
 from decaf.probe import LinearProbe, LinearProbeCV
 from decaf.probe.expected import ExpectedPath, ExpectedProblem
 from decaf.probe.path import Labelled, Settings
-from decaf.probe.solver import begin
+from decaf.probe.solver import Point
 
 DROPOUT = 0.4
 
@@ -48,7 +48,7 @@ def test_a_step_along_a_direction_gives_the_margins_there(loss: str) -> None:
     t = np.full((len(W) if loss == "svm" else 1, 1), 0.7)
     moved = made.loss.move(made.margins(W), made.change(made.loss, W, D), t)
     np.testing.assert_allclose(moved, made.margins(W + 0.7 * D), atol=1e-12)
-    before, here = (begin(made, weights) for weights in (W, W + 0.5 * D))
+    before, here = (Point(weights, made.margins(weights), weights) for weights in (W, W + 0.5 * D))
     way = made.way(here, before)
     ahead = made.loss.move(here.margins.copy(), way.change, t)
     np.testing.assert_allclose(ahead, made.margins(W + 0.85 * D), atol=1e-12)

@@ -14,12 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from decaf.probe.design import Design, Wanted, badly_scaled, make_design, warn_badly_scaled
 from decaf.probe.losses import Floats, Softmax, SquaredHinge
-from decaf.probe.solver import GATHER, Point, Problem, Solution, Way, begin, minimise
+from decaf.probe.solver import GATHER, Point, Problem, Solution, Way, minimise
 from decaf.probe.team import cores_for, team
 
 CLASS_BLOCK = 4e8  # bytes of one (classes, samples) array above which independent classes are solved in turns
 SMALL = 3e5  # numbers in X times classes below which everything is done in float64 ...
 SMALL_TOL = 1e-17  # ... to this gap, since it costs next to nothing
+APPROACH_TOL = 1e-2  # relative gap at values of C that are only on the way ...
+APPROACH_STEPS = 2  # ... of which there are so many per power of ten
 DESIGN_CORES_FROM = 1e6  # numbers in X from which several cores make the design
 THREADS_FROM = 2e7  # multiply-adds of one product with all classes from which blocks of classes run side by side
 
@@ -92,54 +94,64 @@ class Path:
         self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None
     ) -> Iterator[Fitted]:
         """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`."""
-        at, drift = self._start(rows, start), None
-        for C in Cs:
-            found = self._at(float(C), rows, at, drift)
-            if not self._reached(found) and self.design.A.dtype == np.float32:
-                found = self._in_double(float(C), rows, found.point.weights)
-            if not self._reached(found):
-                warn_unproven(C, found, self.settings)
+        problem = self._problem(rows)
+        W = np.zeros((problem.loss.classes, problem.A.shape[1]), problem.A.dtype)
+        if start is not None:
+            W[:] = start
+        at, drift = Point.bare(W), None
+        approach = self._approach(problem, min(Cs)) if start is None else []
+        for C, goal in [*((C, APPROACH_TOL) for C in approach), *((float(C), self.goal) for C in Cs)]:
+            found = self._at(C, goal, rows, at, drift)
             drift = self._drift(rows, found.point, at)
             at = found.point
-            yield self._fitted(C, found)
+            if goal == self.goal:
+                if not self._reached(found):
+                    warn_unproven(C, found, self.settings)
+                yield self._fitted(C, found)
+
+    def _approach(self, problem: Problem, C: float) -> list[float]:
+        """Values of C on the way to the first: from one at which scores stay near 0, by the steps of the usual grid."""
+        easy = 1 / max(float(np.einsum("ij,ij->", problem.A, problem.A)) / len(problem.A), 1e-300)
+        steps = int(max(np.log10(C / easy), 0) * APPROACH_STEPS)
+        return [C / 10 ** (step / APPROACH_STEPS) for step in range(steps, 0, -1)]
 
     def _drift(self, rows: NDArray[np.intp] | None, here: Point, before: Point) -> Way | None:
-        came = before.weights.any() and before.weights.dtype == here.weights.dtype
-        return self._problem(rows).way(here, before) if came else None
+        known = not (here.is_bare or before.is_bare) and before.weights.dtype == here.weights.dtype
+        return self._problem(rows).way(here, before) if known else None
 
     def _reached(self, found: Solution) -> bool:
         return bool(np.all(found.gap <= self.settings.tol))
 
-    def _in_double(self, C: float, rows: NDArray[np.intp] | None, weights: Floats) -> Solution:
-        """Once more from where float32 ended, in float64. The coordinates are the same."""
+    def _at(self, C: float, goal: float, rows: NDArray[np.intp] | None, start: Point, drift: Way | None) -> Solution:
+        """The solution for one C; where float32 does not reach it, again in float64, whose coordinates are the same."""
+        found = self._minimise(C, goal, rows, start, drift)
+        if goal != self.goal or self._reached(found) or self.design.A.dtype == np.float64:
+            return found
         self.design = self._make(np.float64)
-        return self._at(C, rows, self._start(rows, weights))
+        return self._minimise(C, goal, rows, Point.bare(found.point.weights.astype(np.float64)), None)
 
-    def _start(self, rows: NDArray[np.intp] | None, weights: Floats | None) -> Point:
-        problem = self._problem(rows)
-        W = np.zeros((problem.loss.classes, problem.A.shape[1]), problem.A.dtype)
-        if weights is not None:
-            W[:] = weights
-        return begin(problem, W)
-
-    def _at(self, C: float, rows: NDArray[np.intp] | None, start: Point, drift: Way | None = None) -> Solution:
+    def _minimise(
+        self, C: float, goal: float, rows: NDArray[np.intp] | None, start: Point, drift: Way | None
+    ) -> Solution:
         problem = self._problem(rows)
         if isinstance(problem.loss, Softmax):
-            return self._together(problem, problem.loss, C, start, drift)
-        return self._in_blocks(problem, C, start, drift)
+            return self._together(problem, problem.loss, C, goal, start, drift)
+        return self._in_blocks(problem, C, goal, start, drift)
 
-    def _together(self, problem: Problem, loss: Softmax, C: float, start: Point, drift: Way | None) -> Solution:
+    def _together(
+        self, problem: Problem, loss: Softmax, C: float, goal: float, start: Point, drift: Way | None
+    ) -> Solution:
         """Coupled classes: rows are shared out."""
         classes = loss.classes
         c = C / 2 if classes == 2 else C  # one weight vector w for two classes is +w/2 and -w/2
         with team(self._cores(problem, classes), len(problem.A), problem.A.itemsize * classes) as workers:
             shared = replace(problem, team=workers, loss=replace(loss, team=workers))
-            return minimise(shared, c, start, self.goal, self.settings.max_iter, drift)
+            return minimise(shared, c, start, goal, self.settings.max_iter, drift)
 
     def _cores(self, problem: Problem, classes: int) -> int:
         return cores_for(self.settings.n_jobs) if problem.A.size * classes > THREADS_FROM else 1
 
-    def _in_blocks(self, problem: Problem, C: float, start: Point, drift: Way | None) -> Solution:
+    def _in_blocks(self, problem: Problem, C: float, goal: float, start: Point, drift: Way | None) -> Solution:
         """Classes that do not touch each other: a block for each core, and small enough for memory."""
         assert isinstance(problem.loss, SquaredHinge)
         W = start.weights
@@ -153,8 +165,10 @@ class Path:
             assert isinstance(problem.loss, SquaredHinge)
             part = replace(problem, loss=problem.loss.take(block))
             way = None if drift is None else drift.take(block)
-            return minimise(part, C, start.take(block), self.goal, self.settings.max_iter, way)
+            found = minimise(part, C, start.take(block), goal, self.settings.max_iter, way)
+            return found if kept else replace(found, point=Point.bare(found.point.weights))
 
+        kept = problem.A.itemsize * len(problem.A) * len(W) <= CLASS_BLOCK
         blocks = tuple(slice(low, high) for low, high in itertools.pairwise(bounds))
         with team(cores, 1, 1) as workers:
             return _joined(workers.map(one, blocks))

@@ -86,12 +86,22 @@ class Point:
     """Where the classes are. Nothing of it depends on C.
 
     `weights`: (classes, r); `margins`: (classes, n), or what else the loss is a function of; `pull`: (classes, r), the
-    gradient of the loss by the weights.
+    gradient of the loss by the weights. The last two are empty where they are not kept.
     """
 
     weights: Floats
     margins: Floats
     pull: Floats
+
+    @classmethod
+    def bare(cls, weights: Floats) -> Point:
+        """Only the weights."""
+        return cls(weights, weights[:, :0], weights[:, :0])
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is nothing but the weights."""
+        return self.margins.size == 0
 
     def take(self, classes: slice) -> Point:
         """Of some of the classes."""
@@ -193,10 +203,12 @@ class _State:
         return _State(self.W[keep], self.margins[keep], self.loss.take(keep), pull, pairs, last)
 
 
-def begin(problem: Problem, weights: Floats) -> Point:
-    """A point to start from."""
-    margins = problem.margins(weights)
-    return Point(weights, margins, problem.pull(problem.loss.evaluate(margins).residual, weights))
+def _complete(problem: Problem, point: Point) -> Point:
+    """A point of its own, with margins and pull."""
+    if not point.is_bare:
+        return Point(point.weights.copy(), point.margins.copy(), point.pull.copy())
+    margins = problem.margins(point.weights)
+    return Point(point.weights.copy(), margins, problem.pull(problem.loss.evaluate(margins).residual, point.weights))
 
 
 def minimise(problem: Problem, c: float, start: Point, tol: float, max_iter: int, drift: Way | None = None) -> Solution:
@@ -205,11 +217,11 @@ def minimise(problem: Problem, c: float, start: Point, tol: float, max_iter: int
     `drift`: the way the solution moved at the last change of C: searched first, it saves iterations.
     """
     loss = problem.loss
-    state = _State(start.weights.copy(), start.margins.copy(), loss, start.pull)
+    end = _complete(problem, start)
+    state = _State(end.weights.copy(), end.margins.copy(), loss, end.pull)
     if drift is not None and drift.weights.any():
         _follow(problem, state, drift, c)
-    end = Point(start.weights.copy(), start.margins.copy(), start.pull.copy())
-    groups = len(start.weights) if loss.separable else 1
+    groups = len(end.weights) if loss.separable else 1
     gaps = np.full(groups, np.inf)
     iterations, left = np.zeros(groups, np.intp), np.arange(groups)
     best, since = np.inf, 0
