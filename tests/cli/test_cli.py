@@ -198,7 +198,7 @@ def test_where_nothing_can_be_read_the_list_is_suspected(capsys: pytest.CaptureF
 def test_a_log_gets_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("decaf.cli.common._SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("decaf.cli.common.SECONDS_BETWEEN_LINES", 0)
     code, _, err = run(capsys, "extract", pictures, "-o", tmp_path / "out")
     assert code == 0 and "7/7, " in err and "images/s" in err and "1 broken" in err
 

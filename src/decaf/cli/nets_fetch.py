@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
 
-from decaf.cli.common import json_option, print_json
+from decaf.cli.common import SECONDS_BETWEEN_LINES, json_option, print_json
 
 
 @click.command("fetch")
@@ -40,11 +41,21 @@ def fetch_net(name: str, source: str | None, as_json: bool) -> None:
 
 @contextmanager
 def _byte_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that shows how many bytes are here: a bar on a terminal's stderr, else nothing."""
+    """Yield a function that shows on stderr how many bytes are here: a bar on a terminal, else a line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    on_terminal = sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=not on_terminal) as bar:
         task = bar.add_task("", total=total)
-        yield lambda here: bar.update(task, completed=here)
+        last_line = time.monotonic()
+
+        def show(here: int) -> None:
+            nonlocal last_line
+            bar.update(task, completed=here)
+            if not on_terminal and time.monotonic() - last_line > SECONDS_BETWEEN_LINES:
+                click.echo(f"{here:,}/{total:,} bytes", err=True)
+                last_line = time.monotonic()
+
+        yield show

@@ -115,7 +115,7 @@ def nodes_on_the_way(graph: onnx.GraphProto, picture: str) -> Iterator[onnx.Node
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in which large parameters are mere declarations; its first input is the picture."""
     bare = without_parameters(model, [image_input(model)])
-    bare.ir_version = max(model.ir_version, 4)  # before 4, parameters that are not inputs as well have no shape
+    bare.ir_version = max(bare.ir_version, 4)  # before 4, parameters that are not inputs as well have no shape
     return bare
 
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from decaf.errors import NetError
 from decaf.files import cache_folder
@@ -25,6 +26,8 @@ class Package:
     file: str
     sha256: str
 
+    state = "installed"  # of parameters that are here
+
     @property
     def path(self) -> Path | None:
         """The installed file; None when the package is not installed. Imports nothing."""
@@ -40,6 +43,10 @@ class Package:
     def renewal(self, net: str) -> str:
         """The command that replaces a damaged file."""
         return f"pip install --force-reinstall {self.distribution}"
+
+    def about(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"package": self.distribution, "sha256": self.sha256, "bytes": None}
 
     def __str__(self) -> str:
         return f"PyPI package {self.distribution}"
@@ -61,6 +68,8 @@ class Download:
     sha256: str
     bytes: int
 
+    state = "fetched"  # of parameters that are here
+
     @property
     def target(self) -> Path:
         """Where `decaf nets fetch` puts the file."""
@@ -79,12 +88,22 @@ class Download:
         """The command that replaces a damaged file."""
         return self.remedy(net)
 
+    def about(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"urls": list(self.urls), "sha256": self.sha256, "bytes": self.bytes, "target": str(self.target)}
+
     def __str__(self) -> str:
         return self.urls[0]
 
 
 def checked_bytes(net: str, parameters: Package | Download, path: Path | None, otherwise: str = "") -> bytes:
-    """The parameter file at `path`, which must be the published one; `otherwise` is what else can be done without it.
+    """The parameter file at `path`, which must be the published one.
+
+    Args:
+        net: whose parameters.
+        parameters: what is published.
+        path: where the file lies; None where it does not.
+        otherwise: what else can be done when it is not there.
 
     Raises:
         NetError: it is not there, a symbolic link in place of a download, or not the published file.

@@ -25,7 +25,7 @@ _MIRRORS = (
 )
 
 _ZOO = "README of the network, onnx/models"
-_BVLC = "README of the model, BVLC/caffe"
+_BVLC = "README of the model, BVLC/caffe, 2014"
 
 _MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet; the zoo's evaluation takes the three decimals
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from decaf.errors import NetError, UnknownName
 from decaf.files import cache_folder, write_atomically
-from decaf.nets import alexnet, efficientnet_lite, squeezenet, zoo
+from decaf.nets import alexnet, efficientnet_lite, squeezenet
 from decaf.nets.design import Design
 from decaf.nets.fill import random_name, stored
 from decaf.nets.labels import ilsvrc_labels
@@ -39,6 +38,7 @@ class Entry:
         accuracy: published top-1 on the ILSVRC-2012 validation set, per cent; None where nobody vouches for one.
         source: who published `accuracy`.
         write: parameter file -> ONNX file.
+        preprocess: how pixels become its input.
         design: what decaf writes itself; None where the published file is the network.
     """
 
@@ -48,12 +48,29 @@ class Entry:
     accuracy: float | None
     source: str
     write: Callable[[Entry, bytes], bytes]
+    preprocess: Preprocess
     design: Design | None = None
 
     @property
     def parameter_file(self) -> Path | None:
         """The parameter file, if it is on this machine."""
         return self.parameters.path if self.parameters else None
+
+    def about(self) -> dict[str, Any]:
+        """What is known of the network without its parameters, and where they are, as plain values."""
+        here = self.parameter_file
+        about = {
+            "net": self.name,
+            "published_top1": self.accuracy,
+            "published_by": self.source,
+            "licence": self.licence,
+            "installed": here is not None,
+            "state": "absent" if here is None or self.parameters is None else self.parameters.state,
+            "parameters": str(here) if here else None,
+            "remedy": self.parameters.remedy(self.name) if self.parameters else "none are published",
+        }
+        about |= self.parameters.about() if self.parameters else {}
+        return about | {"preprocess": self.preprocess.to_dict()}
 
     def provenance(self) -> dict[str, Any]:
         """What the ONNX file says about its origin."""
@@ -87,6 +104,7 @@ def _read_torch(data: bytes) -> Mapping[str, NDArray[Any]]:
 
 
 def _efficientnet_lite(index: int, file: str, sha256: str, accuracy: float) -> Entry:
+    design = efficientnet_lite.design(efficientnet_lite.VARIANTS[index])
     return Entry(
         name=f"efficientnet-lite{index}",
         parameters=Package(
@@ -98,7 +116,8 @@ def _efficientnet_lite(index: int, file: str, sha256: str, accuracy: float) -> E
         accuracy=accuracy,
         source="EfficientNet-lite README, tensorflow/tpu, 2020",
         write=designed(_read_torch),
-        design=efficientnet_lite.design(efficientnet_lite.VARIANTS[index]),
+        preprocess=design.preprocess,
+        design=design,
     )
 
 
@@ -120,32 +139,35 @@ _SQUEEZENET = Entry(
     accuracy=None,  # of these very parameters nobody publishes one
     source="",
     write=designed(squeezenet.read_parameters),
+    preprocess=squeezenet.DESIGN.preprocess,
     design=squeezenet.DESIGN,
 )
 
 
-def _write_adapted(preprocess: Preprocess, entry: Entry, parameters: bytes) -> bytes:
-    import onnx
+def _write_adapted(entry: Entry, parameters: bytes) -> bytes:
+    from decaf.nets.zoo import adapted
 
-    from decaf.nets.net import metadata
+    return adapted(parameters, entry.name, entry.preprocess, ilsvrc_labels(), entry.provenance())
 
-    model = zoo.adapted(parameters, entry.name)
-    said = metadata(entry.name, preprocess, zoo.features_layer(model), ilsvrc_labels(), {}, entry.provenance())
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, said)
-    return bytes(model.SerializeToString(deterministic=True))
+
+def _read_zoo(data: bytes) -> Mapping[str, NDArray[Any]]:
+    from decaf.nets.zoo import caffe2_parameters
+
+    return caffe2_parameters(data)
+
+
+_FROM_CAFFE = {"caffenet": alexnet.CAFFENET, "alexnet": alexnet.ALEXNET}
 
 
 def _from_zoo(row: Published) -> Entry:
-    """A network of the zoo: its graph as it is, or its parameters in a design of ours."""
-    if (design := _OUR_DESIGNS.get(row.name)) is not None:
-        write = designed(zoo.named_parameters)
-    else:
-        write = partial(_write_adapted, PREPARATIONS[row.preparation])
-    return Entry(row.name, row.parameters, row.licence, row.top1, row.source, write, design)
+    """A row of the table: a graph of our own for parameters that came from Caffe, else the published graph."""
+    known = (row.name, row.parameters, row.licence, row.top1, row.source)
+    if row.name in _FROM_CAFFE:
+        design = _FROM_CAFFE[row.name]
+        return Entry(*known, designed(_read_zoo), design.preprocess, design)
+    return Entry(*known, _write_adapted, PREPARATIONS[row.preparation])
 
 
-_OUR_DESIGNS = {"caffenet": alexnet.CAFFENET, "alexnet": alexnet.ALEXNET}
 _ENTRIES = (
     *(_efficientnet_lite(index, *row) for index, row in enumerate(_LITE_FILES)),
     _SQUEEZENET,
@@ -192,21 +214,18 @@ def load_net(
 
 def _written(entry: Entry) -> Path:
     """The cached ONNX file, made now where it is missing."""
+    otherwise = ", or --random-weights 0 for an untrained network" if entry.design else ""
     if entry.parameters is None:
-        raise NetError(f"no parameters of {entry.name} are published{_untrained(entry)}")
+        raise NetError(f"no parameters of {entry.name} are published: name another net{otherwise}")
     cached = cache_folder() / "nets" / f"{entry.name}-{_recipe_digest(entry.parameters)}.onnx"
-    if not cached.is_file():
-        data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file, _untrained(entry)))
+    if not cached.is_file() or cached.is_symlink():  # a link is replaced, not followed
+        data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file, otherwise))
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(cached, data)
         except OSError as error:
             raise NetError(f"cannot keep {entry.name} in {cached.parent} ({error.strerror}): set DECAF_CACHE") from None
     return cached
-
-
-def _untrained(entry: Entry) -> str:
-    return "; --random-weights 0 runs it untrained" if entry.design else ""
 
 
 def _recipe_digest(parameters: Package | Download) -> str:

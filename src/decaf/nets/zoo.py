@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,45 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decaf.nets.catalogue import image_input, infer_at, nodes_on_the_way, skeleton
 from decaf.nets.model_file import parse_model
+from decaf.nets.net import metadata
+from decaf.nets.preprocess import Preprocess
 
 _PICTURES = "decaf.pictures"  # the new input of a graph that wants its channels last
 _PASSING = {"Softmax", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Identity"}
+_CLASSIFYING = {"Gemm", "MatMul", "Conv"}
 _POOLING = {"GlobalAveragePool", "AveragePool", "ReduceMean"}
 
 
-def adapted(data: bytes, name: str) -> onnx.ModelProto:
-    """Read a published file. Its names and parameters stay; its input is (N, 3, side, side) where that can be had.
-
-    A graph that is not shown to keep one row per picture stays as it is, for one picture at a time.
+def adapted(
+    data: bytes, name: str, preprocess: Preprocess, labels: Sequence[str], provenance: Mapping[str, Any]
+) -> bytes:
+    """The ONNX file that decaf runs, made of a published one.
 
     Raises:
         NetError: not an ONNX file, or not a network of one image.
+    """
+    model = read_graph(data, name)
+    del model.metadata_props[:]
+    said = metadata(name, preprocess, features_layer(model), labels, {}, provenance)
+    helper.set_model_props(model, said)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def caffe2_parameters(data: bytes) -> dict[str, NDArray[Any]]:
+    """The parameters of a file that came from Caffe2, under our names: `conv1_w_0` is `conv1.weight`."""
+    parts = {"w": "weight", "b": "bias"}
+    found = {}
+    for tensor in parse_model(data, "the parameter file").graph.initializer:
+        layer, _, kind = tensor.name.removesuffix("_0").rpartition("_")
+        if kind in parts:
+            found[f"{layer}.{parts[kind]}"] = numpy_helper.to_array(tensor)
+    return found
+
+
+def read_graph(data: bytes, name: str) -> onnx.ModelProto:
+    """Read a published file. Its names and parameters stay; its input is (N, 3, side, side) where that can be had.
+
+    A graph that is not shown to keep one row per picture stays as it is, for one picture at a time.
     """
     model = parse_model(data, name)
     _put_channels_first(model.graph)
@@ -40,27 +66,20 @@ def adapted(data: bytes, name: str) -> onnx.ModelProto:
     return model
 
 
-def named_parameters(data: bytes) -> dict[str, NDArray[Any]]:
-    """The parameters of the zoo's CaffeNet and AlexNet, `conv1_w_0` and so on, named as ours: `conv1.weight`."""
-    tensors = parse_model(data, "the parameter file").graph.initializer
-    names = {tensor.name: tensor.name.replace("_w_0", ".weight").replace("_b_0", ".bias") for tensor in tensors}
-    return {names[tensor.name]: numpy_helper.to_array(tensor) for tensor in tensors}
-
-
 def features_layer(model: onnx.ModelProto) -> str:
     """The tensor that the classifier reads, or what it gives for each position where positions are averaged after it.
 
-    The graph's output where no node leads there.
+    The graph's output where it ends in something else, as quantised graphs do.
     """
     makers = {output: node for node in model.graph.node for output in node.output}
     output = str(model.graph.output[0].name)
     last = makers.get(_before(output, makers, _PASSING))
-    if last is None:
-        return output
-    if last.op_type in _POOLING:
+    if last is not None and last.op_type in _POOLING:
         return str(last.output[0])
-    if last.op_type == "Add":  # a bias added to a product
-        last = makers.get(last.input[0], last)
+    if last is not None and last.op_type == "Add":  # a bias added to a product
+        last = makers.get(last.input[0])
+    if last is None or last.op_type not in _CLASSIFYING:
+        return output
     read = _before(last.input[0], makers, _PASSING)
     return read if read in makers else output
 
@@ -92,7 +111,7 @@ def _open_batch(graph: onnx.GraphProto, picture: str) -> None:
     del graph.value_info[:]
     for value in [*graph.output, *(value for value in graph.input if value.name == picture)]:
         value.type.tensor_type.shape.dim[0].dim_param = "N"
-    shapes = {name: shape for name, shape in _constant_shapes(graph) if shape.size and shape[0] == 1}
+    shapes = {name: shape for name, shape in _constant_shapes(graph) if shape.ndim == 1 and shape[:1] == [1]}
     for node in nodes_on_the_way(graph, picture):
         if node.op_type == "Reshape" and node.input[1] in shapes:
             opened = f"{node.input[1]}.open"
