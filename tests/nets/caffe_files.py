@@ -146,3 +146,41 @@ def _array(data: bytes) -> Array:
             sides.append(value)
             value = shift = 0
     return np.frombuffer(values[5], "<f4").reshape(sides)  # type: ignore[arg-type]
+
+
+def seeds() -> list[tuple[bytes | None, bytes]]:
+    """Small valid pairs of prototxt and caffemodel for every part of the readers, to be mutated."""
+    weight, bias, few = random(4, 2, 3, 3), random(4), random(4)
+    product = random(5, 4 * SIDE * SIDE)
+    convolution = "convolution_param { num_output: 4 kernel_size: 3 pad: 1 group: 2 }"
+    chain = [
+        layer("conv", "Convolution", convolution),
+        layer("norm", "BatchNorm", bottom="conv", top="conv"),
+        layer("scale", "Scale", bottom="conv", top="conv"),
+        layer("relu", "ReLU", "relu_param { negative_slope: 0.1 }", bottom="conv", top="conv"),
+        layer("lrn", "LRN", "lrn_param { local_size: 3 }", bottom="conv"),
+        layer("ave", "Pooling", "pooling_param { pool: AVE kernel_size: 3 pad: 1 }", bottom="lrn"),
+        'layer { name: "sum" type: "Eltwise" bottom: "ave" bottom: "data" top: "sum" eltwise_param { coeff: [1, 2] } }',
+        layer("ip", "InnerProduct", "inner_product_param { num_output: 5 }", bottom="sum"),
+        layer("loss", "SoftmaxWithLoss", "exclude { phase: TRAIN }", bottom="ip"),
+    ]
+    statistics = [few, few**2, np.ones(1, np.float32)]
+    new = b"".join(
+        [
+            encoded_layer("conv", "Convolution", [weight, bias]),
+            encoded_layer("norm", "BatchNorm", statistics),
+            encoded_layer("scale", "Scale", [few]),
+            encoded_layer("ip", "InnerProduct", [product, random(5)]),
+        ]
+    )
+    old_text = (
+        'input: "data" input_dim: 1 input_dim: 4 input_dim: 9 input_dim: 9'
+        f' layers {{ name: "conv" type: CONVOLUTION bottom: "data" top: "conv" {convolution} }}'
+        ' layers { name: "pool" type: POOLING bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }'
+    )
+    old = caffemodel({"conv.weight": weight, "conv.bias": bias}, old=True)
+    data = field(1, "data") + field(2, "Input") + field(4, "data")
+    data += field(143, field(1, field(1, bytes((1, 4, SIDE, SIDE)))))
+    wiring = field(3, "data") + field(4, "ip") + field(117, field(1, 5))
+    alone = field(100, data) + encoded_layer("ip", "InnerProduct", [product, random(5)], wiring)
+    return [(text(*chain), new), (old_text.encode(), old), (None, alone)]

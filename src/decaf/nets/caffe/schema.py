@@ -6,6 +6,7 @@ are skipped. Source of the numbers: `src/caffe/proto/caffe.proto` of BVLC/caffe 
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -257,7 +258,9 @@ def parse_text(kind: str, text: str) -> Any:
 
     message = _classes()[kind]()
     try:
-        text_format.Parse(text, message, allow_unknown_field=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of odd escapes in a quoted text
+            text_format.Parse(text, message, allow_unknown_field=True)
     except RecursionError:
         raise NetError("the prototxt is nested too deep: no network is written like that") from None
     except (text_format.ParseError, ValueError) as error:
