@@ -122,8 +122,8 @@ def _npy(raw: bytes) -> NDArray[Any]:
     if version not in _NPY_HEADERS:
         refuse(f"an array in version {version} of the npy format")
     shape, by_columns, dtype = _NPY_HEADERS[version](stream)
-    if dtype.kind not in "fiub":
-        refuse(f"an array of {dtype}")
+    if dtype.kind not in "fiub" or min(shape, default=0) < 0:
+        refuse(f"an array of {str(dtype)[:80]} and the shape {str(shape)[:80]}")
     values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(shape, order="F" if by_columns else "C")
     wanted = np.float32 if dtype.kind == "f" else dtype.newbyteorder("=")
     with np.errstate(over="ignore"):

@@ -24,7 +24,7 @@ from decaf.nets.mean_image import mean_image
 from decaf.nets.net import Net, net_of, properties
 from decaf.nets.pack import model_bytes, packed
 from decaf.nets.plain_pickle import read_plain_pickle
-from decaf.nets.pour import How, Poured, parameters_of, pour_all
+from decaf.nets.pour import How, Poured, check_finite, parameters_of, pour_all
 from decaf.nets.preprocess import Preprocess, mean_note, preset
 from decaf.nets.registry import REGISTRY, load_net
 
@@ -122,6 +122,7 @@ def import_net(
         made = made.with_preprocess(preprocess) if preprocess else made
     made = replace(made, provenance=_provenance(files, poured), labels=_labels(made, contents, labels))
     made = replace(made, name=name) if name else made
+    check_finite(made.model)
     note = mean_note(preprocess or rule, made.preprocess)
     imported = Imported(packed(made), files, note=note)
     return replace(imported, how=poured.how, poured=poured.names) if poured else imported
