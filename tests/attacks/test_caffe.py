@@ -145,6 +145,13 @@ def test_names_that_would_break_the_line(name: str) -> None:
     refused_text(text(layer("x", "ReLU", bottom=name)))
 
 
+def test_names_that_are_no_text() -> None:
+    for wrong in (b"\xff\xfe", b"x" * 1000):
+        refused_model(field(1, wrong) + encoded_layer("ip", "InnerProduct"))
+        refused_model(field(3, wrong) + encoded_layer("ip", "InnerProduct"))
+        refused_model(field(100, field(1, wrong) + field(2, "InnerProduct")))
+
+
 def test_a_layer_that_poses_as_the_parameter_of_another() -> None:
     power = "power_param { scale: 2 shift: 3 }"
     fake = "inner_product_param { num_output: 5 }"
@@ -305,3 +312,35 @@ def test_a_mutated_file_is_read_or_refused(index: int, changes: list[tuple[int, 
         read_caffe(prototxt, model)
     except NetError as error:
         assert "\n" not in str(error)
+
+
+# Memory
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from decaf.nets.caffe import caffe_parameters, read_caffe
+from tests.nets.caffe_files import layer, seeds, text
+read_caffe(*seeds()[0])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+before = peak()
+data = Path(sys.argv[1]).read_bytes()
+caffe_parameters(data)
+print((peak() - before) / len(data))
+read_caffe(text(layer("ip", "InnerProduct", "inner_product_param { num_output: 40000 }")), data)
+print((peak() - before) / len(data))
+"""
+
+
+def test_a_large_file_takes_three_times_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "large.caffemodel"
+    path.write_bytes(
+        caffemodel({"ip.weight": np.zeros((40_000, 324), np.float32), "ip.bias": np.zeros(40_000, np.float32)})
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True, cwd=root
+    )
+    parameters, model = map(float, done.stdout.split())
+    assert parameters < 1.5
+    assert model < 3.3

@@ -70,14 +70,15 @@ def _computing(layers: Sequence[CaffeLayer]) -> Iterator[tuple[CaffeLayer, str]]
 def _picture(net: CaffeNet) -> tuple[str, tuple[int, int, int]]:
     """The blob that holds the picture, and its shape (channels, height, width)."""
     fed = [(layer.tops[0], _fed_shape(layer)) for layer in net.layers if layer.kind in _FEEDS and layer.tops]
-    for blob, shape in [*net.inputs.items(), *fed]:
-        match shape:
-            case (_, int(channels), int(height), int(width)) if all(0 < side <= _LARGEST_SIDE for side in shape[1:]):
-                return blob, (channels, height, width)
-            case ():
-                raise NetError(f"nothing says how large the pictures in {blob!r} are: name the `deploy` prototxt")
+    inputs = [*net.inputs.items(), *fed]
+    if not inputs:
+        raise NetError("the network has no input at test time: name the `deploy` prototxt")
+    blob, shape = inputs[0]
+    if not shape:
+        raise NetError(f"nothing says how large the pictures in {blob!r} are: name the `deploy` prototxt")
+    if len(shape) != 4 or not all(0 < side <= _LARGEST_SIDE for side in shape[1:]):
         raise NetError(f"the input {blob!r} has the shape {shape}: pictures (n, channels, height, width) are needed")
-    raise NetError("the network has no input at test time: name the `deploy` prototxt")
+    return blob, (shape[1], shape[2], shape[3])
 
 
 def _fed_shape(layer: CaffeLayer) -> Shape:

@@ -70,8 +70,9 @@ V1_TYPES = {
     39: ("DECONVOLUTION", "Deconvolution"),
 }
 
+TEST = 1  # the phase that a network is read in
 _ENUMERATIONS = {
-    "Phase": {0: "TRAIN", 1: "TEST"},
+    "Phase": {0: "TRAIN", TEST: "TEST"},
     "PoolMethod": {0: "MAX", 1: "AVE", 2: "STOCHASTIC"},
     "RoundMode": {0: "CEIL", 1: "FLOOR"},
     "NormRegion": {0: "ACROSS_CHANNELS", 1: "WITHIN_CHANNEL"},
