@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 import pytest
 
 from decaf.errors import NetError, UnknownName
+from decaf.nets.labels import ilsvrc_labels
 from decaf.nets.net import Net
 from decaf.nets.parameters import Package
 from decaf.nets.preprocess import Preprocess
-from decaf.nets.registry import DEFAULT_NET, REGISTRY, Entry, ilsvrc_labels, load_net
+from decaf.nets.registry import DEFAULT_NET, REGISTRY, Entry, load_net
 
 ENTRY = REGISTRY[DEFAULT_NET]
 assert isinstance(ENTRY.parameters, Package)
@@ -238,7 +239,7 @@ def test_a_package_without_the_file_counts_as_not_installed() -> None:
 # Names and files
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite9", "alexnet", "x" * 300], ids=["near", "far", "long"])
+@pytest.mark.parametrize("name", ["efficientnet-lite9", "lenet", "x" * 300], ids=["near", "far", "long"])
 def test_an_unknown_name_brings_the_known_ones(name: str) -> None:
     with pytest.raises(UnknownName) as caught:
         load_net(name)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import onnx
 
+from decaf.nets.design import Design
 from decaf.nets.fill import Parameters
 from decaf.nets.graph import GraphBuilder
+from decaf.nets.labels import ilsvrc_labels
 from decaf.nets.preprocess import Preprocess
 
 _BATCH_NORM_EPSILON = 1e-3
@@ -80,6 +83,11 @@ def build(variant: Variant, parameters: Parameters, metadata: Mapping[str, str])
     x = graph.global_average(x, "pool")
     x = graph.linear(x, "fc", 1000, source="_fc")
     return graph.finish(graph.softmax(x, "prob"), metadata)
+
+
+def design(variant: Variant) -> Design:
+    """One variant without its parameters."""
+    return Design(partial(build, variant), preprocess(variant), "pool", aliases(variant), ilsvrc_labels)
 
 
 def aliases(variant: Variant) -> dict[str, str]:

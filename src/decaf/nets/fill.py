@@ -34,6 +34,10 @@ class Draw(NamedTuple):
     mean: float = 0.0
 
 
+Rule = Callable[[str, Shape], Draw]
+"""How each parameter is drawn."""
+
+
 def stored(values: Mapping[str, NDArray[Any]]) -> Parameters:
     """Parameters by name. The source raises NetError for one that is missing, misshapen, or not finite."""
 
@@ -59,25 +63,25 @@ def zeros(_name: str, shape: Shape) -> NDArray[np.float32]:
     return np.zeros(shape, np.float32)
 
 
-def seeded(seed: int, rule: Callable[[str, Shape], Draw]) -> Parameters:
-    """Random parameters: the same for a seed, a name and a shape on every machine, in whatever order they are drawn.
+def seeded(seed: int, rule: Rule) -> Parameters:
+    """A source of random parameters; see `draw`."""
+    return lambda name, shape: draw(seed, name, shape, rule(name, shape))
+
+
+def draw(seed: int, name: str, shape: Shape, how: Draw) -> NDArray[np.float32]:
+    """A random parameter: the same for a seed, a name and a shape on every machine, in whatever order they are drawn.
 
     Each value is one of 65,536 equally likely levels of the normal distribution (up to 4.3 standard deviations), picked
     by Philox. That uses no logarithm of the machine's own, which NumPy's normal generator does.
     """
-
-    def draw(name: str, shape: Shape) -> NDArray[np.float32]:
-        std, mean = rule(name, shape)
-        if not std:
-            return np.full(shape, mean, np.float32)
-        key = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:16], "little")
-        count = math.prod(shape)
-        words = np.random.Philox(key=key).random_raw(-(-count // 4)).astype("<u8")
-        levels = (_normal_levels() * std + mean).astype(np.float32)
-        drawn: NDArray[np.float32] = levels[words.view("<u2")[:count]]
-        return drawn.reshape(shape)
-
-    return draw
+    if not how.std:
+        return np.full(shape, how.mean, np.float32)
+    key = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:16], "little")
+    count = math.prod(shape)
+    words = np.random.Philox(key=key).random_raw(-(-count // 4)).astype("<u8")
+    levels = (_normal_levels() * how.std + how.mean).astype(np.float32)
+    drawn: NDArray[np.float32] = levels[words.view("<u2")[:count]]
+    return drawn.reshape(shape)
 
 
 def he(name: str, shape: Shape) -> Draw:
@@ -88,6 +92,16 @@ def he(name: str, shape: Shape) -> Draw:
     if len(shape) > 1:
         return Draw(math.sqrt(2 / math.prod(shape[1:])))
     return Draw(mean=float(name.endswith(("running_var", ".weight"))))
+
+
+def random_name(name: str, seed: int) -> str:
+    """What a network with random parameters is called."""
+    return f"{name}-random-{seed}"
+
+
+def random_provenance(seed: int) -> dict[str, Any]:
+    """What a network with random parameters says about their origin."""
+    return {"parameters": f"random parameters, seed {seed}"}
 
 
 @cache

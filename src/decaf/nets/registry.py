@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from decaf.errors import NetError, UnknownName
 from decaf.files import cache_folder, write_atomically
-from decaf.nets.net import Net, read_net
+from decaf.nets import alexnet, efficientnet_lite
+from decaf.nets.design import Design
+from decaf.nets.fill import random_name, stored
+from decaf.nets.net import Net, net_of, read_net
 from decaf.nets.parameters import Download, Package, checked_bytes
 from decaf.nets.preprocess import Preprocess
 
@@ -32,6 +36,7 @@ class Entry:
         accuracy: published top-1 on the ILSVRC-2012 validation set, per cent; None where nobody vouches for one.
         source: who published `accuracy`.
         write: parameter file -> ONNX file.
+        design: what decaf writes itself; None where the published file is the network.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Entry:
     accuracy: float | None
     source: str
     write: Callable[[Entry, bytes], bytes]
+    design: Design | None = None
 
     @property
     def parameter_file(self) -> Path | None:
@@ -57,24 +63,24 @@ class Entry:
         }
 
 
-def ilsvrc_labels() -> tuple[str, ...]:
-    """The 1000 classes of ILSVRC-2012 in order: the words of each WordNet 3.0 synset, sorted by its offset."""
-    lines = (_HERE / "ilsvrc2012.tsv").read_text(encoding="utf-8").splitlines()
-    return tuple(line.split("\t")[1] for line in lines)
+Read = Callable[[bytes], Mapping[str, NDArray[Any]]]
+"""Parameter file -> arrays, by the names a design gives them."""
 
 
-def _write_efficientnet_lite(variant_index: int, entry: Entry, parameters: bytes) -> bytes:
-    from decaf.nets import efficientnet_lite as family
-    from decaf.nets.fill import stored
-    from decaf.nets.net import metadata
+def designed(read: Read) -> Callable[[Entry, bytes], bytes]:
+    """How an entry's parameter file and its design become an ONNX file."""
+
+    def write(entry: Entry, parameters: bytes) -> bytes:
+        assert entry.design is not None
+        return entry.design.write(entry.name, stored(read(parameters)), entry.provenance())
+
+    return write
+
+
+def _read_torch(data: bytes) -> Mapping[str, NDArray[Any]]:
     from decaf.nets.torch_pickle import read_legacy_checkpoint
 
-    variant = family.VARIANTS[variant_index]
-    said = metadata(
-        entry.name, family.preprocess(variant), "pool", ilsvrc_labels(), family.aliases(variant), entry.provenance()
-    )
-    model = family.build(variant, stored(read_legacy_checkpoint(parameters)), said)
-    return bytes(model.SerializeToString(deterministic=True))
+    return read_legacy_checkpoint(data)
 
 
 def _efficientnet_lite(index: int, file: str, sha256: str, accuracy: float) -> Entry:
@@ -88,7 +94,8 @@ def _efficientnet_lite(index: int, file: str, sha256: str, accuracy: float) -> E
         licence="Apache-2.0",
         accuracy=accuracy,
         source="EfficientNet-lite README, tensorflow/tpu, 2020",
-        write=partial(_write_efficientnet_lite, index),
+        write=designed(_read_torch),
+        design=efficientnet_lite.design(efficientnet_lite.VARIANTS[index]),
     )
 
 
@@ -98,18 +105,28 @@ _LITE_FILES = (
     ("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 77.6),
 )
 
-REGISTRY: dict[str, Entry] = {
-    entry.name: entry for entry in (_efficientnet_lite(index, *row) for index, row in enumerate(_LITE_FILES))
-}
+_BVLC = "README of the model, BVLC/caffe, 2014"
+_ENTRIES = (
+    *(_efficientnet_lite(index, *row) for index, row in enumerate(_LITE_FILES)),
+    Entry("caffenet", None, "BVLC, unrestricted", 57.4, _BVLC, designed(_read_torch), alexnet.CAFFENET),
+    Entry("alexnet", None, "BVLC, unrestricted", 57.1, _BVLC, designed(_read_torch), alexnet.ALEXNET),
+)
+REGISTRY: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
-def load_net(name_or_file: str | Path = DEFAULT_NET, preprocess: str | Preprocess | None = None) -> Net:
+def load_net(
+    name_or_file: str | Path = DEFAULT_NET,
+    preprocess: str | Preprocess | None = None,
+    random_weights: int | None = None,
+) -> Net:
     """Load a network by its registered name, or from an ONNX file.
 
     Args:
         name_or_file: one of `REGISTRY`, or the path of an ONNX image network with an input (N, 3, side, side).
         preprocess: how pixels become its input, where the file does not say: a `Preprocess`, or text such as
             `torchvision` or `size=256,mean=127,std=128`.
+        random_weights: a seed: random parameters in place of the trained ones, the same on every machine. A network
+            that decaf writes itself then needs no parameter file.
 
     Returns:
         The network. A named one is written once and kept in the cache folder (`$DECAF_CACHE`, else the user's).
@@ -124,17 +141,19 @@ def load_net(name_or_file: str | Path = DEFAULT_NET, preprocess: str | Preproces
         (1280,)
     """
     entry = REGISTRY.get(str(name_or_file))
-    if entry is not None:
-        return read_net(_written(entry), preprocess)
-    if Path(name_or_file).suffix == ".onnx" or os.path.exists(name_or_file):
-        return read_net(Path(name_or_file), preprocess)
-    raise UnknownName(f"no net {str(name_or_file)!r}: name an ONNX file, or one of {', '.join(REGISTRY)}")
+    if entry is None and Path(name_or_file).suffix != ".onnx" and not os.path.exists(name_or_file):
+        raise UnknownName(f"no net {str(name_or_file)!r}: name an ONNX file, or one of {', '.join(REGISTRY)}")
+    if entry is not None and entry.design is not None and random_weights is not None:
+        name = random_name(entry.name, random_weights)
+        return net_of(entry.design.write_random(entry.name, random_weights), name, name, preprocess)
+    net = read_net(Path(name_or_file) if entry is None else _written(entry), preprocess)
+    return net if random_weights is None else net.with_random_weights(random_weights)
 
 
 def _written(entry: Entry) -> Path:
     """The cached ONNX file, made now where it is missing."""
     if entry.parameters is None:
-        raise NetError(f"no parameters of {entry.name} are published")
+        raise NetError(f"no parameters of {entry.name} are published: --random-weights 0 runs it untrained")
     cached = cache_folder() / "nets" / f"{entry.name}-{_recipe_digest(entry.parameters)}.onnx"
     if not cached.is_file():
         data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file))
