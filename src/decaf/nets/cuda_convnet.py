@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from decaf.errors import NetError
 from decaf.nets.fill import stored
 from decaf.nets.graph import GraphBuilder
+from decaf.nets.net import properties
 from decaf.nets.pickle_machine import reading
 from decaf.nets.plain_pickle import read_plain_pickle
 from decaf.nets.preprocess import LARGEST_SIDE
@@ -47,20 +48,6 @@ class Meta(NamedTuple):
     mean: NDArray[np.float32] | None
 
 
-class Trained(NamedTuple):
-    """What an epoch file holds.
-
-    Attributes:
-        model: its tensors are named as the file's layers, those of the DeCAF network as decaf names them (`relu6`).
-        aliases: other name -> tensor: the names in the file, the original decaf's (`fc6_cudanet_out`), `DeCAF6`.
-        default_layer: DeCAF6, else the output.
-    """
-
-    model: onnx.ModelProto
-    aliases: dict[str, str]
-    default_layer: str
-
-
 def read_layers(data: bytes) -> list[Layer]:
     """The layers of an epoch file, as they stand there.
 
@@ -79,7 +66,7 @@ def _is_layer(layer: Any) -> bool:
     return isinstance(layer, dict) and all(isinstance(layer.get(key), str) and layer[key] for key in ("name", "type"))
 
 
-def read_cuda_convnet(data: bytes, name: str = "cuda-convnet") -> Trained:
+def read_cuda_convnet(data: bytes, name: str = "cuda-convnet") -> onnx.ModelProto:
     """Turn an epoch file into an ONNX model.
 
     Data and cost layers are left out; dropout, which does nothing after training, is the layer before it.
@@ -87,6 +74,11 @@ def read_cuda_convnet(data: bytes, name: str = "cuda-convnet") -> Trained:
     Args:
         data: the whole file.
         name: of the graph.
+
+    Returns:
+        The model, without preprocessing. Its tensors are named as the file's layers, those of the DeCAF network as
+        decaf names them (`relu6`); the names in the file, the original decaf's (`fc6_cudanet_out`) and `DeCAF6` are
+        aliases.
 
     Raises:
         NetError: no such file, a layer of a type decaf does not know, or numbers that do not fit together.
@@ -164,7 +156,7 @@ class _Writer:
                 _misfit(layer, f"takes layer {source}, which is not before it")
             self._tensors[index] = act(self, layer, self._tensors[source], self._names[index])
 
-    def finish(self) -> Trained:
+    def finish(self) -> onnx.ModelProto:
         """The network; its output is the last layer's."""
         tensors = {index: tensor for index, tensor in self._tensors.items() if tensor != self._graph.input}
         output = tensors[max(tensors)]
@@ -174,7 +166,8 @@ class _Writer:
             name = self._layers[index]["name"]
             others |= {name: tensor, f"{name}_cudanet_out": tensor}
         aliases = {alias: tensor for alias, tensor in (others | decaf).items() if alias != tensor}
-        return Trained(self._graph.finish(output, {}), aliases, decaf.get("DeCAF6", output))
+        said = {"name": self._graph.name, "aliases": aliases, "default_layer": decaf.get("DeCAF6", output)}
+        return self._graph.finish(output, properties(said))
 
     def conv(self, layer: Layer, x: str, name: str) -> str:
         """A convolution, in groups or not."""
