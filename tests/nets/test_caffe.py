@@ -23,9 +23,11 @@ from tests.nets.caffe_files import (
 )
 
 from decaf.errors import NetError
+from decaf.nets.alexnet import ALEXNET, CAFFENET
 from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
 from decaf.nets.catalogue import read_layers
 from decaf.nets.fill import he, seeded, zeros
+from decaf.nets.preprocess import parse_preprocess
 
 CONVOLUTION = "convolution_param { num_output: 6 kernel_size: 3 }"
 PRODUCT = "inner_product_param { num_output: 5 }"
@@ -94,16 +96,41 @@ def test_the_real_mean_image_is_that_of_numpy(real_files: Path) -> None:
     np.testing.assert_array_equal(mean, np.load(real_files / "ilsvrc_2012_mean_bgr_chw.npy"))
 
 
-@pytest.mark.parametrize(("net", "count"), [("alexnet", 60_965_224), ("reference_caffenet", 60_965_224)])
-def test_deploy_and_train_val_of_the_zoo_are_one_network(net: str, count: int, real_files: Path) -> None:
-    deploy, train = (
-        read_caffe((real_files / f"models_bvlc_{net}_{kind}.prototxt").read_bytes(), parameters=zeros)
-        for kind in ("deploy", "train_val")
-    )
-    assert deploy.graph.SerializeToString(deterministic=True) == train.graph.SerializeToString(deterministic=True)
-    assert sum(layer.parameters for layer in read_layers(deploy, {})) == count
-    assert aliases(deploy) == {"drop6": "relu6", "drop7": "relu7"}
-    assert aliases(train) == {"drop6": "relu6", "drop7": "relu7", "loss": "prob"}
+ZOO = {"alexnet": ALEXNET, "reference_caffenet": CAFFENET}
+
+
+@pytest.mark.parametrize("kind", ["deploy", "train_val"])
+@pytest.mark.parametrize("net", ZOO)
+def test_the_networks_of_the_zoo_are_those_decaf_writes_itself(net: str, kind: str, real_files: Path) -> None:
+    prototxt = (real_files / f"models_bvlc_{net}_{kind}.prototxt").read_bytes()
+    found, built = read_caffe(prototxt, parameters=zeros), ZOO[net].build(zeros, {})
+    assert list(found.graph.node) == list(built.graph.node)
+    assert found.graph.input == built.graph.input
+    assert found.graph.output == built.graph.output
+    shapes = [[(tensor.name, tuple(tensor.dims)) for tensor in model.graph.initializer] for model in (found, built)]
+    assert shapes[0] == shapes[1]
+    assert read_layers(found, {}) == read_layers(built, {})
+    assert sum(layer.parameters for layer in read_layers(found, {})) == 60_965_224
+    assert aliases(found) == {"drop6": "relu6", "drop7": "relu7"} | ({"loss": "prob"} if kind == "train_val" else {})
+
+
+def test_a_caffenet_from_a_file_of_either_format_has_the_features_of_the_one_decaf_writes(real_files: Path) -> None:
+    drawn: dict[str, Array] = {}
+    numbers = random(99_991) / 64
+
+    def source(name: str, shape: tuple[int, ...]) -> Array:
+        drawn[name] = np.resize(np.roll(numbers, len(drawn)), shape)
+        return drawn[name]
+
+    x = 100 * random(1, 3, 227, 227)
+    layers = ("pool5", "fc6", "relu7")
+    expected = run(CAFFENET.build(source, {}), x, *layers)
+    assert all(values.std() > 0 for values in expected)
+    prototxt = (real_files / "models_bvlc_reference_caffenet_deploy.prototxt").read_bytes()
+    model = read_caffe(prototxt, caffemodel(drawn, old=True))
+    assert model == read_caffe(prototxt, caffemodel(drawn))
+    for ours, theirs in zip(run(model, x, *layers), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_layers_that_overwrite_a_blob_keep_their_own_names() -> None:
@@ -248,6 +275,14 @@ def test_what_cannot_be_used_is_named_in_one_line(prototxt: bytes | None, model:
         read_caffe(prototxt, model)
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mean_image_is_named_as_it_lies(tmp_path: Path) -> None:
+    mean = random(3, 8, 8)
+    (tmp_path / "mean.binaryproto").write_bytes(blob(mean, old=True))
+    chosen = parse_preprocess(f"caffe,size=8,mean={tmp_path}/mean.binaryproto", 8)
+    assert chosen.mean_image is not None
+    np.testing.assert_array_equal(chosen.mean_image.values, mean.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (1, 3, 4, 4)])

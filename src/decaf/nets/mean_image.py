@@ -18,6 +18,7 @@ from decaf.nets.views import crop_views
 
 LARGEST_MEAN_SIDE = 1024  # pixels
 _LARGEST_FILE = 8 * 3 * LARGEST_MEAN_SIDE**2 + 2**16  # bytes: of 64-bit numbers, and a header
+_FILES = "an .npy or .binaryproto file"
 _VERSIONS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -75,16 +76,21 @@ def mean_image(values: NDArray[np.generic]) -> MeanImage:
 
 
 def read_mean_image(path: Path) -> MeanImage:
-    """Read an `.npy` file, channels in the network's order. Raises NetError when it holds no mean image."""
+    """Read an `.npy` file, channels in the network's order, or Caffe's `.binaryproto`.
+
+    Raises NetError when it holds no mean image.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
-        raise NetError(f"the mean image {path} cannot be read ({error}): name an .npy file") from None
+        raise NetError(f"the mean image {path} cannot be read ({error}): name {_FILES}") from None
     if len(data) > _LARGEST_FILE:
-        raise NetError(
-            f"the mean image {path} has more than {_LARGEST_FILE:,} bytes: name an .npy file of (3, side, side)"
-        )
+        raise NetError(f"the mean image {path} has more than {_LARGEST_FILE:,} bytes: name {_FILES} of (3, side, side)")
+    if path.suffix == ".binaryproto":
+        from decaf.nets.caffe import read_binaryproto
+
+        return mean_image(read_binaryproto(data))
     return mean_image(_read_npy(data, path))
 
 
