@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,7 +28,7 @@ from decaf.nets.alexnet import ALEXNET, CAFFENET
 from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
 from decaf.nets.catalogue import read_layers
 from decaf.nets.fill import he, seeded, zeros
-from decaf.nets.preprocess import parse_preprocess
+from decaf.nets.preprocess import Preprocess, parse_preprocess
 
 CONVOLUTION = "convolution_param { num_output: 6 kernel_size: 3 }"
 PRODUCT = "inner_product_param { num_output: 5 }"
@@ -54,9 +55,12 @@ def real_files(real_data: Path) -> Path:
     return real_data / "fixtures" / "caffe"
 
 
+def said(model: onnx.ModelProto) -> dict[str, Any]:
+    return {prop.key.removeprefix("decaf."): json.loads(prop.value) for prop in model.metadata_props}
+
+
 def aliases(model: onnx.ModelProto) -> dict[str, str]:
-    said = {prop.key: json.loads(prop.value) for prop in model.metadata_props}
-    return dict(said["decaf.aliases"])
+    return dict(said(model)["aliases"])
 
 
 def tensors(model: onnx.ModelProto) -> list[str]:
@@ -275,6 +279,50 @@ def test_what_cannot_be_used_is_named_in_one_line(prototxt: bytes | None, model:
         read_caffe(prototxt, model)
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def colour(transform: str, *layers: str) -> bytes:
+    feed = f'layer {{ name: "d" type: "Data" top: "data" transform_param {{ crop_size: 9 {transform} }} }}'
+    return "\n".join([feed, *layers]).encode()
+
+
+@pytest.mark.parametrize(
+    ("transform", "rule"),
+    [
+        ("", "caffe"),
+        ("mirror: true mean_value: 104 mean_value: 117 mean_value: 123", "caffe,mean=104/117/123"),
+        ("mean_value: 127 scale: 0.0078125", "caffe,mean=127,std=128"),
+    ],
+)
+def test_pictures_are_prepared_as_the_data_layer_says(transform: str, rule: str) -> None:
+    model = read_caffe(colour(transform, layer("r", "ReLU")), parameters=zeros)
+    assert Preprocess.from_dict(said(model)["preprocess"]) == parse_preprocess(rule, 9)
+
+
+def test_a_network_of_grey_pictures_says_nothing_of_colours() -> None:
+    assert "preprocess" not in said(read_caffe(text(layer("r", "ReLU")), parameters=zeros))
+
+
+@pytest.mark.parametrize("transform", ["scale: 0", "scale: nan", "mean_value: inf", "mean_value: 1 mean_value: 2"])
+def test_a_preparation_that_makes_no_picture_is_refused(transform: str) -> None:
+    with pytest.raises(NetError):
+        read_caffe(colour(transform, layer("r", "ReLU")), parameters=zeros)
+
+
+@pytest.mark.parametrize(
+    ("layers", "default"),
+    [
+        ((layer("fc", "InnerProduct", PRODUCT),), "fc"),
+        (
+            (layer("r", "ReLU"), layer("fc", "InnerProduct", PRODUCT, bottom="r"), layer("p", "Softmax", bottom="fc")),
+            "r",
+        ),
+        (IN_PLACE, "relu6"),
+        ((layer("r", "ReLU"), layer("s", "Sigmoid", bottom="r")), "s"),
+    ],
+)
+def test_the_default_layer_is_what_the_classifier_reads(layers: tuple[str, ...], default: str) -> None:
+    assert said(read_caffe(text(*layers), parameters=zeros))["default_layer"] == default
 
 
 def test_a_mean_image_is_named_as_it_lies(tmp_path: Path) -> None:

@@ -22,11 +22,18 @@ _LARGEST_TENSOR = 2**31  # numbers per picture
 
 
 class Writer(GraphBuilder):
-    """Writes Caffe's layers one after the other; `inputs` are the tensors that hold a layer's bottoms."""
+    """Writes Caffe's layers one after the other.
+
+    Attributes:
+        classified: the tensor that the last linear layer reads; empty where there is none.
+    """
+
+    classified: str = ""
 
     def write(self, layer: CaffeLayer, inputs: list[str], name: str) -> str:
         """The tensor that holds the layer's top: called `name`, or an input where the layer changes nothing.
 
+        `inputs` are the tensors that hold its bottoms.
         Raises NetError for a type of layer, or a setting, that is not known here.
         """
         if layer.kind not in KINDS:
@@ -112,6 +119,7 @@ def _positions(graph: Writer, layer: CaffeLayer, x: str) -> tuple[int, int]:
 def _inner_product(graph: Writer, layer: CaffeLayer, inputs: list[str], name: str) -> str:
     settings = layer.settings.inner_product_param
     _demand(layer, settings.axis == 1, "an axis other than 1")
+    graph.classified = inputs[0] if inputs[0] != graph.input else ""
     return graph.linear(inputs[0], name, _count(layer, settings.num_output), bias=settings.bias_term)
 
 
