@@ -31,6 +31,8 @@ from decaf.nets.fill import he, seeded, zeros
 from decaf.nets.preprocess import Preprocess, parse_preprocess
 
 CONVOLUTION = "convolution_param { num_output: 6 kernel_size: 3 }"
+POINT = "convolution_param { num_output: 6 kernel_size: 1 }"
+GLOBAL = "pooling_param { pool: AVE global_pooling: true }"
 PRODUCT = "inner_product_param { num_output: 5 }"
 IN_PLACE = (
     layer("conv1", "Convolution", CONVOLUTION),
@@ -319,6 +321,8 @@ def test_a_preparation_that_makes_no_picture_is_refused(transform: str) -> None:
         ),
         (IN_PLACE, "relu6"),
         ((layer("r", "ReLU"), layer("s", "Sigmoid", bottom="r")), "s"),
+        ((layer("p", "Pooling", GLOBAL), layer("conv", "Convolution", POINT, bottom="p")), "p"),
+        ((layer("conv", "Convolution", POINT), layer("p", "Pooling", GLOBAL, bottom="conv")), "p"),
     ],
 )
 def test_the_default_layer_is_what_the_classifier_reads(layers: tuple[str, ...], default: str) -> None:

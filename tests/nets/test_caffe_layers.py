@@ -116,6 +116,12 @@ LAYERS: dict[str, tuple[str, str, list[Array], Callable[[Array], Array]]] = {
         [],
         lambda x: pool(x[:, :, :8, :8], 2, 2),
     ),
+    "floored pool of DenseNet": (
+        "Pooling",
+        "pooling_param { kernel_size: 2 stride: 2 ceil_mode: false }",
+        [],
+        lambda x: pool(x[:, :, :8, :8], 2, 2),
+    ),
     "global average": (
         "Pooling",
         "pooling_param { pool: AVE global_pooling: true }",

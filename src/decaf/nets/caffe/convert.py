@@ -44,7 +44,8 @@ def convert(net: CaffeNet, parameters: Parameters, name: str) -> onnx.ModelProto
     if made == graph.input:
         raise NetError("the network computes nothing from its picture: it holds no layers that do")
     others = {alias: tensor for alias, tensor in aliases.items() if not graph.has(alias) and tensor != graph.input}
-    said: dict[str, Any] = {"name": graph.name, "aliases": others, "default_layer": graph.classified or made}
+    default = graph.classified if graph.classified not in ("", graph.input) else made
+    said: dict[str, Any] = {"name": graph.name, "aliases": others, "default_layer": default}
     if shape == (3, shape[1], shape[1]):
         said["preprocess"] = preparation(net, shape[1]).to_dict()
     return _finish(graph, made, properties(said))

@@ -25,7 +25,8 @@ class Writer(GraphBuilder):
     """Writes Caffe's layers one after the other.
 
     Attributes:
-        classified: the tensor that the last linear layer reads; empty where there is none.
+        classified: the tensor that the last linear layer reads, which may be a convolution of one position; empty
+            where there is none.
     """
 
     classified: str = ""
@@ -77,6 +78,8 @@ class Writer(GraphBuilder):
 def _convolution(graph: Writer, layer: CaffeLayer, inputs: list[str], name: str) -> str:
     settings = layer.settings.convolution_param
     _demand(layer, settings.axis == 1, "an axis other than 1")
+    if graph.shape(inputs[0])[1:] == (1, 1):
+        graph.classified = inputs[0]
     top, left = _sides(layer, settings, "pad", 0)
     return graph.conv(
         inputs[0],
@@ -106,7 +109,7 @@ def _pooling(graph: Writer, layer: CaffeLayer, inputs: list[str], name: str) -> 
         _sides(layer, settings, "kernel", 0),
         stride=_sides(layer, settings, "stride", 1),
         pads=(top, left, top, left),
-        ceil=_choice(settings, "round_mode") == "CEIL",
+        ceil=settings.ceil_mode and _choice(settings, "round_mode") == "CEIL",
     )
 
 
@@ -119,7 +122,7 @@ def _positions(graph: Writer, layer: CaffeLayer, x: str) -> tuple[int, int]:
 def _inner_product(graph: Writer, layer: CaffeLayer, inputs: list[str], name: str) -> str:
     settings = layer.settings.inner_product_param
     _demand(layer, settings.axis == 1, "an axis other than 1")
-    graph.classified = inputs[0] if inputs[0] != graph.input else ""
+    graph.classified = inputs[0]
     return graph.linear(inputs[0], name, _count(layer, settings.num_output), bias=settings.bias_term)
 
 

@@ -193,6 +193,8 @@ _MESSAGES: dict[str, dict[str, _Field]] = {
         "stride_w": _Field(8, "uint64"),
         "global_pooling": _Field(12, "bool"),
         "round_mode": _Field(13, "RoundMode", "CEIL"),
+        # How DenseNet's authors write it. Their number is the one above; this one is for the text alone.
+        "ceil_mode": _Field(1013, "bool", "true"),
     },
     "Power": {
         "power": _Field(1, "float", "1"),
