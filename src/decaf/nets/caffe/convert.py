@@ -43,12 +43,16 @@ def convert(net: CaffeNet, parameters: Parameters, name: str) -> onnx.ModelProto
         aliases |= dict.fromkeys((layer.name, *layer.tops), made)
     if made == graph.input:
         raise NetError("the network computes nothing from its picture: it holds no layers that do")
+    return _finish(graph, made, properties(_said(net, graph, made, aliases)))
+
+
+def _said(net: CaffeNet, graph: Writer, output: str, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """What is known of the network beside its graph, as `Net` has it."""
     others = {alias: tensor for alias, tensor in aliases.items() if not graph.has(alias) and tensor != graph.input}
-    default = graph.classified if graph.classified not in ("", graph.input) else made
-    said: dict[str, Any] = {"name": graph.name, "aliases": others, "default_layer": default}
-    if shape == (3, shape[1], shape[1]):
-        said["preprocess"] = preparation(net, shape[1]).to_dict()
-    return _finish(graph, made, properties(said))
+    default = graph.classified if graph.classified not in ("", graph.input) else output
+    channels, height, width = graph.shape(graph.input)
+    prepared = {"preprocess": preparation(net, height).to_dict()} if channels == 3 and height == width else {}
+    return {"name": graph.name, "aliases": others, "default_layer": default, **prepared}
 
 
 def _add(graph: Writer, layer: CaffeLayer, name: str, holds: dict[str, str]) -> str:
