@@ -157,6 +157,13 @@ def test_a_blob_that_is_not_called_as_its_layer_is_an_alias() -> None:
     assert aliases(model) == {"half": "r", "s": "r", "a": "r", "b": "r"}
 
 
+def test_of_several_losses_none_is_the_probability() -> None:
+    losses = [layer(name, "SoftmaxWithLoss") for name in ("loss1", "loss2")]
+    assert tensors(read_caffe(text(*losses), parameters=zeros)) == ["loss1", "loss2"]
+    taken = layer("prob", "Sigmoid")
+    assert tensors(read_caffe(text(taken, losses[0]), parameters=zeros)) == ["prob", "loss1"]
+
+
 @pytest.mark.parametrize("old", [True, False], ids=["V1", "V2"])
 def test_files_of_both_formats_hold_the_same_parameters(old: bool) -> None:
     found = caffe_parameters(caffemodel(PARAMETERS, old))
