@@ -83,8 +83,10 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def usual_layers(net: Net) -> list[Layer]:
-    """Layers people take: the default one, those with a name of their own, and the last of each resolution."""
+    """Layers people take: the default one and those with other names, or where there are none the last of each
+    resolution."""
     named = {net.layer(name).name for name in (net.default_layer, *(net.aliases or {}))}
-    ends = {layer.shape[1:]: layer.name for layer in net.layers if layer.shape and len(layer.shape) == 3}
-    wanted = named | set(ends.values())
-    return [layer for layer in net.layers if layer.name in wanted and layer.shape and 0 not in layer.shape]
+    if not net.aliases:
+        maps = [layer for layer in net.layers if layer.shape and len(layer.shape) == 3 and layer.shape[1:] != (1, 1)]
+        named |= set({layer.shape[1:]: layer.name for layer in maps if layer.shape}.values())
+    return [layer for layer in net.layers if layer.name in named and layer.shape and 0 not in layer.shape]
