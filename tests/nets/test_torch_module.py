@@ -312,7 +312,7 @@ def test_a_batch_gives_the_rows_of_its_pictures(lite0: Net) -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_the_module_equals_the_engine(name: str) -> None:
     if REGISTRY[name].parameter_file is None:
-        pytest.skip(f"{REGISTRY[name].package} is not installed")
+        pytest.skip(f"the parameters of {name} are not here")
     net = load_net(name)
     side = net.input_side
     coarse = np.random.default_rng(1).integers(0, 256, (2, side // 20, side // 20, 3), dtype=np.uint8)

@@ -21,8 +21,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 preprocess_option = click.option(
     "--preprocess",
     metavar="RULE",
-    help="How pixels become the input of an ONNX file that does not say: torchvision, or fields such as "
-    "size=256,mean=127,std=128.",
+    help="How pixels become the input of an ONNX file that does not say: torchvision, paper, decaf-release, caffe, or "
+    "fields such as size=256,mean=127,std=128; mean=FILE.npy is a mean image.",
+)
+random_weights_option = click.option(
+    "--random-weights",
+    metavar="SEED",
+    type=click.IntRange(0),
+    help="Random parameters in place of the trained ones; a SEED gives the same ones everywhere.",
 )
 
 

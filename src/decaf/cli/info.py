@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from decaf.cli.common import json_option, preprocess_option, print_json
+from decaf.cli.common import json_option, preprocess_option, print_json, random_weights_option
 
 _SHOWN = 20
 
@@ -16,15 +16,16 @@ _SHOWN = 20
 @click.command()
 @click.argument("thing", metavar="DIR|NET|FILE")
 @preprocess_option
+@random_weights_option
 @json_option
-def info(thing: str, preprocess: str | None, as_json: bool) -> None:
+def info(thing: str, preprocess: str | None, random_weights: int | None, as_json: bool) -> None:
     """Tell what a feature folder, a net or an ONNX file is, and how it was made.
 
     \b
     decaf info features
     decaf info efficientnet-lite0 --json
     """
-    about = _features(thing) if os.path.isdir(thing) else describe_net(thing, preprocess)
+    about = _features(thing) if os.path.isdir(thing) else describe_net(thing, preprocess, random_weights)
     if as_json:
         print_json(about)
     else:
@@ -56,11 +57,11 @@ def _features(folder: str) -> dict[str, Any]:
     }
 
 
-def describe_net(name: str, preprocess: str | None) -> dict[str, Any]:
+def describe_net(name: str, preprocess: str | None, random_weights: int | None) -> dict[str, Any]:
     """What `info` and `nets show` tell of a network."""
     from decaf.nets.registry import load_net
 
-    net = load_net(name, preprocess)
+    net = load_net(name, preprocess, random_weights)
     return {
         "net": net.name,
         "sha256": net.sha256,

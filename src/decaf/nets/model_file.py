@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import onnx
 
 from decaf.errors import NetError
+
+_SMALL = 64  # numbers; shapes and bounds, whose values decide shapes
 
 
 def parse_model(data: bytes, name: str) -> onnx.ModelProto:
@@ -35,6 +38,23 @@ def parse_model(data: bytes, name: str) -> onnx.ModelProto:
         why = str(error).split("\n")[0]
         raise NetError(f"{name} is not a valid ONNX network ({why}): export or download it again") from None
     return model
+
+
+def without_parameters(model: onnx.ModelProto, inputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    """A small copy of a model to work out shapes with: large parameters are mere declarations.
+
+    Args:
+        model: the network.
+        inputs: of the copy, beside those declarations.
+    """
+    graph = model.graph
+    small = [tensor for tensor in graph.initializer if math.prod(tensor.dims) <= _SMALL]
+    large = [tensor for tensor in graph.initializer if math.prod(tensor.dims) > _SMALL]
+    declared = [onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large]
+    bare = onnx.helper.make_graph(
+        graph.node, graph.name, [*inputs, *declared], graph.output, small, value_info=graph.value_info
+    )
+    return onnx.helper.make_model(bare, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
