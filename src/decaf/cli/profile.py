@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from decaf.cli.common import json_option, preprocess_option, print_json, print_table
+from decaf.cli.common import json_option, preprocess_option, print_json, print_table, random_weights_option
 
 if TYPE_CHECKING:
     from decaf.engines.profile import LayerTime, Profile, Timing
@@ -28,6 +28,7 @@ _NUMBERS = ("ms a picture", "share", "M mult-adds", "GFLOP/s", "of peak", "GB/s"
     "--engine", metavar="NAME", default="openvino", help="openvino, the only one that counts times of layers."
 )
 @preprocess_option
+@random_weights_option
 @click.option("-o", "--out", metavar="PNG", help="Draw a figure: time per layer, share per kind.")
 @json_option
 def profile(
@@ -39,6 +40,7 @@ def profile(
     threads: int,
     engine: str,
     preprocess: str | None,
+    random_weights: int | None,
     out: str | None,
     as_json: bool,
 ) -> None:
@@ -47,13 +49,13 @@ def profile(
     --batch, --precision and --layer may be given several times.
 
     \b
-    decaf profile efficientnet-lite0 -o profile.png
+    decaf profile caffenet --random-weights 0 -o profile.png
     decaf profile efficientnet-lite0 --batch 1 --batch 8 --precision bf16 --layer pool --json
     """
     from decaf.engines.profile import profile as measure
     from decaf.nets.registry import load_net
 
-    measured = measure(load_net(net, preprocess), batches, precisions, layers, runs, threads, engine)
+    measured = measure(load_net(net, preprocess, random_weights), batches, precisions, layers, runs, threads, engine)
     if out:
         from decaf.viz.profile import save_profile
 
@@ -74,7 +76,7 @@ def _print_layers(timing: Timing) -> None:
     calls = f"{timing.runs} calls" if timing.rounds == timing.runs else f"the quickest {timing.runs} of {timing.rounds}"
     rate = timing.batch / timing.total_seconds
     click.echo(f"\nbatch {timing.batch}, {timing.precision}: {whole:.2f} ms a call, {rate:,.0f} pictures/s")
-    click.echo(f"median of {calls}; layers add up to {layers:.2f} ms, {layers / whole:.0%}")
+    click.echo(f"middle half of {calls}; layers add up to {layers:.2f} ms, {layers / whole:.0%}")
     if not timing.quiet:
         click.echo("something else had the processor at the time: measure again when it is free")
     largest = sorted(timing.layers, key=lambda layer: -layer.seconds)[:5]

@@ -86,23 +86,27 @@ class Sample:
         self.steps: list[NDArray[np.float64]] = []
 
     def add(self, whole: float, steps: NDArray[np.float64]) -> None:
+        """One more call: seconds as a whole, and (steps,) of each step."""
         self.wholes.append(whole)
         self.steps.append(steps)
 
     def total(self) -> float:
-        return float(np.median(np.array(self.wholes)[self._kept()]))
+        """Seconds of a call as a whole: the mean of the calls about the median."""
+        return float(np.array(self.wholes)[self._middle()].mean())
 
     def seconds(self) -> NDArray[np.float64]:
-        """(steps,): of the calls about the median. A mean, because medians of single steps do not add up."""
-        cut_off = self.runs // 4
-        middle = np.array(self.steps)[self._kept()[cut_off : self.runs - cut_off]]
-        mean: NDArray[np.float64] = np.maximum(middle.mean(axis=0), 0)
-        return mean
+        """(steps,) of the same calls. A mean, because medians of single steps do not add up to any call's time."""
+        mean: NDArray[np.float64] = np.array(self.steps)[self._middle()].mean(axis=0)
+        return np.maximum(mean, 0)
 
     def is_quiet(self) -> bool:
         """Whether the steps alone explain the time: what something else took falls on another step in every call."""
         undisturbed = np.median(np.array(self.steps)[self._kept()], axis=0).sum()
         return bool(undisturbed + _CALL >= _AGREEMENT * self.total())
+
+    def _middle(self) -> NDArray[np.intp]:
+        outer = self.runs // 4
+        return self._kept()[outer : self.runs - outer]
 
     def _kept(self) -> NDArray[np.intp]:
         return np.argsort(self.wholes, kind="stable")[: self.runs]

@@ -27,7 +27,7 @@ class LayerTime:
 
     Attributes:
         step: what it is.
-        seconds: for one batch.
+        seconds: for one batch, of the same calls as the whole.
         share: of the time of all steps.
         gflops: 10^9 operations per second, two per multiply-add.
         peak_share: `gflops` by what a large matrix product reaches in its precision; 0 where none was measured.
@@ -56,7 +56,7 @@ class Timing:
     Attributes:
         batch: pictures per call.
         precision: f32 or bf16.
-        total_seconds: of a whole call, timed from outside: median.
+        total_seconds: of a whole call, timed from outside: mean of the middle half of the calls that count.
         layers: what is carried out, in its order.
         free: layers that take no time: nothing is left to do for them.
         runs: calls that count.
