@@ -54,7 +54,10 @@ def profile(
     """
     from decaf.engines.profile import profile as measure
     from decaf.nets.registry import load_net
+    from decaf.tasks.model_file import check_target
 
+    if out:
+        check_target(out)
     measured = measure(load_net(net, preprocess, random_weights), batches, precisions, layers, runs, threads, engine)
     if out:
         from decaf.viz.profile import save_profile
