@@ -1,9 +1,9 @@
 """Whole-pipeline speed of `decaf.extract` against torch: decode, prepare, network, write.
 
-Every contender reads the same JPEG files, computes the same feature (of efficientnet-lite0: 1280-D) with the same
-parameters, and writes it to disk. Runs are interleaved (A B C ... A B C ...), each contender in a process of its own that has imported its
-libraries and run a few pictures before the clock starts. The clock covers everything a user waits for after that:
-compiling the network, listing, decoding, computing, writing.
+Every contender reads the same JPEG files, computes the same feature (by default the 1280-D one of efficientnet-lite0)
+with the same parameters, and writes it to disk. Runs are interleaved (A B C ... A B C ...), each contender in a process
+of its own that has imported its libraries and run a few pictures before the clock starts. The clock covers everything a
+user waits for after that: compiling the network, listing, decoding, computing, writing.
 
     python benchmarks/extract.py PICTURES [--count 1000] [--rounds 5] [--net NET --layer L --random-weights SEED]
 
@@ -45,10 +45,12 @@ class Job:
     random_weights: int | None = None
 
     def load(self) -> tuple[Net, str]:
+        """The network and the layer's name."""
         net = load_net(self.net, random_weights=self.random_weights)
         return net, net.layer(self.layer or net.default_layer).name
 
     def paths(self) -> list[str]:
+        """`count` files; where there are fewer, they come again."""
         from decaf.images.find import find_images
 
         paths = find_images(self.pictures).paths

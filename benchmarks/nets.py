@@ -2,8 +2,8 @@
 
     python benchmarks/nets.py [--pictures FOLDER] [--int8 FILE.onnx] [--net caffenet --layer fc7] [--rounds 11]
 
-1. The network to one layer, prepared pictures of the same numbers in, batches of 32: torch eager f32, ONNX Runtime, decaf
-   in f32, bf16 and, where a quantised file is given, int8.
+1. The network to one layer, prepared pictures of the same numbers in, batches of 32: torch eager f32, ONNX Runtime,
+   decaf in f32, bf16 and, where a quantised file is given, int8.
 2. Every convolution and fully connected layer of its own: asking for an earlier layer is never slower.
 3. What OpenVINO's counters cost, with which `decaf profile` measures.
 4. With --pictures, end to end from JPEG files to features on disk; see `extract.py`.
@@ -152,6 +152,7 @@ class Contender:
         return self._pictures / float(self._mine.recv())
 
     def end(self) -> None:
+        """Let the process go."""
         self._mine.send(False)
 
 

@@ -14,7 +14,7 @@ from decaf.engines import counted, machine
 
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_SIDE", 128)
+    monkeypatch.setattr(machine, "_PRODUCTS", {128: 1})
     monkeypatch.setattr(machine, "_ARRAY", 2**18)
     monkeypatch.setattr(counted, "_EXTRA_SECONDS", 0.2)
 

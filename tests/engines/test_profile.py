@@ -30,7 +30,7 @@ needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bf
 def _small_limits() -> Iterator[None]:
     """Measure the machine in little time, and wait little for quiet."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "_SIDE", 128)
+        patch.setattr(machine, "_PRODUCTS", {128: 1})
         patch.setattr(machine, "_ARRAY", 2**18)
         patch.setattr(counted, "_EXTRA_SECONDS", 0.5)
         yield
@@ -223,7 +223,7 @@ def test_what_stays_disturbed_adds_up_and_is_said(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_machine_reaches_what_its_layers_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_SIDE", 512)
+    monkeypatch.setattr(machine, "_PRODUCTS", {256: 2, 512: 1})
     monkeypatch.setattr(machine, "_ARRAY", 2**22)
     meter = Meter(["f32"], 1)
     for _ in range(3):
