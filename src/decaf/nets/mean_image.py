@@ -16,6 +16,7 @@ from decaf.nets.numbers import read_npy
 from decaf.nets.pickle_machine import reading
 from decaf.nets.views import crop_views
 
+MEAN_IMAGE_FILES = (".npy", ".binaryproto")
 LARGEST_MEAN_SIDE = 1024  # pixels
 _LARGEST_FILE = 8 * 3 * LARGEST_MEAN_SIDE**2 + 2**16  # bytes: of 64-bit numbers, and a header
 
@@ -67,25 +68,37 @@ def mean_image(values: NDArray[np.generic]) -> MeanImage:
     if not 0 < len(values) <= LARGEST_MEAN_SIDE:
         raise NetError(f"a mean image of {len(values)} px: at most {LARGEST_MEAN_SIDE} can be used")
     with np.errstate(over="ignore"):
-        fixed = np.ascontiguousarray(values, np.float32)
+        fixed = np.array(values, np.float32, order="C")
     if not np.isfinite(fixed).all():
         raise NetError("the mean image has values that are not finite: the file is damaged")
     return MeanImage(hashlib.sha256(_bytes(fixed)).hexdigest(), fixed)
 
 
-def read_mean_image(path: Path) -> MeanImage:
-    """Read an `.npy` file, channels in the network's order. Raises NetError when it holds no mean image."""
+def read_mean_image(path: Path, channels: str) -> MeanImage:
+    """Read a mean image.
+
+    Args:
+        path: an `.npy` file, (3, side, side) or (side, side, 3), its channels in the network's order (Caffe's own
+            `ilsvrc_2012_mean.npy` is BGR); or Caffe's `.binaryproto`, which is BGR.
+        channels: the network's order, `RGB` or `BGR`.
+
+    Raises:
+        NetError: it holds no mean image.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
-        raise NetError(f"the mean image {path} cannot be read ({error}): name an .npy file") from None
+        raise NetError(f"the mean image {path} cannot be read ({error}): name an .npy or .binaryproto file") from None
     if len(data) > _LARGEST_FILE:
-        raise NetError(
-            f"the mean image {path} has more than {_LARGEST_FILE:,} bytes: name an .npy file of (3, side, side)"
-        )
-    with reading(f"mean image {path}", "name an .npy file of numbers, (3, side, side)"):
-        return mean_image(read_npy(data))
+        raise NetError(f"the mean image {path} has more than {_LARGEST_FILE:,} bytes: it cannot be one")
+    if path.suffix != ".binaryproto":
+        with reading(f"mean image {path}", "give an .npy file of numbers, (3, side, side)"):
+            return mean_image(read_npy(data))
+    from decaf.nets.caffe import read_binaryproto
+
+    values = read_binaryproto(data)
+    return mean_image(values[::-1] if channels == "RGB" else values)
 
 
 def from_text(text: str, expected: MeanImage, side: int) -> MeanImage:
