@@ -90,7 +90,7 @@ def seeds() -> list[tuple[str, Parts]]:
     meta = {"label_names": ["owl", "gull"], "data_mean": np.arange(48, dtype="f4")}
     found += [("meta", pickle.dumps(meta, protocol)) for protocol in (1, 2, 5)]
     found += [(kind, data) for kind, data in checkpoints()]
-    found += [("onnx", tiny_net().data), ("onnx", cuda_model())]
+    found += [("onnx", tiny_net().data), ("onnx", cuda_model())] * 2
     found += [("binaryproto", caffe_files.blob(np.ones((1, 3, 4, 4), "f4"), old)) for old in (False, True)]
     found += [("mean", npy(np.ones((3, 4, 4), "f4")))]
     pairs = [(prototxt or b"", model) for prototxt, model in caffe_files.seeds()]
@@ -248,7 +248,7 @@ def read_mean(data: bytes) -> None:
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         file.write(data)
         file.flush()
-        read_mean_image(Path(file.name))
+        read_mean_image(Path(file.name), "RGB")
 
 
 def look_at_network(data: bytes) -> None:
