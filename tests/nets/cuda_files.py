@@ -112,6 +112,33 @@ def cuda_layers(parameters: Mapping[str, Array], image_side: int = 224) -> list[
 _DATA = ("data", "labels")
 
 
+def prototxt(widths: Mapping[str, int] = NARROW) -> bytes:
+    """The same network as Caffe's text."""
+    lines = ['name: "narrow" input: "data"', f"input_shape {{ dim: 10 dim: 3 dim: {SIDE} dim: {SIDE} }}"]
+    tops = ["data"]
+
+    def add(name: str, kind: str, settings: str = "", in_place: bool = False) -> None:
+        top = tops[-1] if in_place else name
+        lines.append(f'layer {{ name: "{name}" type: "{kind}" bottom: "{tops[-1]}" top: "{top}" {settings} }}')
+        tops.append(top)
+
+    for name, filters, kernel, stride, pad, groups in CONVS:
+        numbers = f"num_output: {widths.get(name, filters)} kernel_size: {kernel} stride: {stride} pad: {pad}"
+        add(name, "Convolution", f"convolution_param {{ {numbers} group: {groups} }}")
+        add(f"relu{name[-1]}", "ReLU", in_place=True)
+        if name in ("conv1", "conv2", "conv5"):
+            add(f"pool{name[-1]}", "Pooling", "pooling_param { pool: MAX kernel_size: 3 stride: 2 }")
+        if name in ("conv1", "conv2"):
+            add(f"norm{name[-1]}", "LRN", "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }")
+    for name, size in LINEARS:
+        add(name, "InnerProduct", f"inner_product_param {{ num_output: {widths.get(name, size)} }}")
+        if name != "fc8":
+            add(f"relu{name[-1]}", "ReLU", in_place=True)
+            add(f"drop{name[-1]}", "Dropout", in_place=True)
+    add("prob", "Softmax")
+    return "\n".join(lines).encode()
+
+
 def saved(value: Any, protocol: int = 2) -> bytes:
     """The pickle, as Python 3 writes it."""
     return pickle.dumps(value, protocol)

@@ -1,4 +1,4 @@
-"""`decaf nets list` and `decaf nets show`."""
+"""`decaf nets` and its subcommands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from decaf.cli.common import json_option, print_json, print_table
 from decaf.cli.info import info
+from decaf.cli.nets_import import import_files
 
 
 @click.group()
@@ -58,3 +59,4 @@ def list_nets(as_json: bool) -> None:
 
 
 nets.add_command(info, "show")
+nets.add_command(import_files)

@@ -48,13 +48,12 @@ class Meta(NamedTuple):
     mean: NDArray[np.float32] | None
 
 
-def read_layers(data: bytes) -> list[Layer]:
-    """The layers of an epoch file, as they stand there.
+def is_meta(value: Any) -> bool:
+    """Whether a pickled value is what a `.meta` file holds."""
+    return isinstance(value, dict) and not value.keys().isdisjoint(("label_names", "data_mean"))
 
-    Raises:
-        NetError: no pickle of plain values, or not a list of layers.
-    """
-    value = read_plain_pickle(data)
+
+def _layers(value: Any) -> list[Layer]:
     for key in ("model_state", "layers"):  # a checkpoint of cuda-convnet itself holds more than the layers
         value = value.get(key) if isinstance(value, dict) and key in value else value
     if not isinstance(value, list) or not value or not all(_is_layer(layer) for layer in value):
@@ -62,17 +61,21 @@ def read_layers(data: bytes) -> list[Layer]:
     return value
 
 
+def _read(value: Any) -> Any:
+    return read_plain_pickle(value) if isinstance(value, bytes) else value
+
+
 def _is_layer(layer: Any) -> bool:
     return isinstance(layer, dict) and all(isinstance(layer.get(key), str) and layer[key] for key in ("name", "type"))
 
 
-def read_cuda_convnet(data: bytes, name: str = "cuda-convnet") -> onnx.ModelProto:
+def read_cuda_convnet(value: Any, name: str = "cuda-convnet") -> onnx.ModelProto:
     """Turn an epoch file into an ONNX model.
 
     Data and cost layers are left out; dropout, which does nothing after training, is the layer before it.
 
     Args:
-        data: the whole file.
+        value: the whole file, or what `read_plain_pickle` makes of it.
         name: of the graph.
 
     Returns:
@@ -83,7 +86,7 @@ def read_cuda_convnet(data: bytes, name: str = "cuda-convnet") -> onnx.ModelProt
     Raises:
         NetError: no such file, a layer of a type decaf does not know, or numbers that do not fit together.
     """
-    layers = read_layers(data)
+    layers = _layers(_read(value))
     with reading("cuda-convnet network", _REMEDY):
         writer = _Writer(name, layers)
         for index in range(len(layers)):
@@ -104,14 +107,17 @@ def _our_name(name: str) -> str:
     return name
 
 
-def read_meta(data: bytes) -> Meta:
+def read_meta(value: Any) -> Meta:
     """Read a `.meta` file: the names of classes and the mean image.
+
+    Args:
+        value: the whole file, or what `read_plain_pickle` makes of it.
 
     Raises:
         NetError: no pickle of plain values, or it tells neither.
     """
-    said = read_plain_pickle(data)
-    if not isinstance(said, dict) or said.keys().isdisjoint(("label_names", "data_mean")):
+    said = _read(value)
+    if not is_meta(said):
         raise NetError("no cuda-convnet meta file: it tells neither label_names nor data_mean")
     labels = said.get("label_names", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from decaf.errors import NetError
 from decaf.nets import fill
@@ -54,6 +54,12 @@ def parameters_of(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     tensors = {t.name: t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT and t.dims}
     used = dict.fromkeys(name for node in model.graph.node for name in node.input if name in tensors)
     return [tensors[name] for name in used]
+
+
+def check_finite(model: onnx.ModelProto) -> None:
+    """Raises NetError that names the first parameter with a value that is not a finite number."""
+    for tensor in parameters_of(model):
+        fill.checked(tensor.name, numpy_helper.to_array(tensor), tuple(tensor.dims))
 
 
 def pour_all(
@@ -103,7 +109,7 @@ def _matched(
     in_order = [layer.signature for layer in layers] == [layer.signature for layer in stored]
     if in_order and by_order:
         return "order", _joined(zip(layers, stored, strict=True))
-    hint = "; in order their shapes fit: ask for that if it is the order of computation" if in_order else ""
+    hint = "; in order their shapes fit: --by-order takes them so" if in_order else ""
     return _differ(plain_ours, plain_theirs, hint)
 
 
