@@ -88,7 +88,7 @@ def test_the_state_of_a_module() -> None:
     assert_read_as_saved(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).state_dict())
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name.startswith("efficientnet-lite")])
 def test_a_published_parameter_file_is_read_as_torch_reads_it(name: str) -> None:
     path = REGISTRY[name].parameter_file
     if path is None:

@@ -58,9 +58,12 @@ def _features(folder: str) -> dict[str, Any]:
 
 
 def describe_net(name: str, preprocess: str | None, random_weights: int | None) -> dict[str, Any]:
-    """What `info` and `nets show` tell of a network."""
-    from decaf.nets.registry import load_net
+    """What `info` and `nets show` tell of a network, which is less where its parameters are not here."""
+    from decaf.nets.registry import REGISTRY, load_net
 
+    entry = REGISTRY.get(name)
+    if entry is not None and entry.parameter_file is None and random_weights is None:
+        return entry.about()
     net = load_net(name, preprocess, random_weights)
     return {
         "net": net.name,

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from decaf.errors import NetError
 from decaf.nets.views import crop_views
 
+MEAN_IMAGE_FILES = (".npy", ".binaryproto")
 LARGEST_MEAN_SIDE = 1024  # pixels
 _LARGEST_FILE = 8 * 3 * LARGEST_MEAN_SIDE**2 + 2**16  # bytes: of 64-bit numbers, and a header
-_FILES = "an .npy or .binaryproto file"
 _VERSIONS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -69,29 +69,36 @@ def mean_image(values: NDArray[np.generic]) -> MeanImage:
     if not 0 < len(values) <= LARGEST_MEAN_SIDE:
         raise NetError(f"a mean image of {len(values)} px: at most {LARGEST_MEAN_SIDE} can be used")
     with np.errstate(over="ignore"):
-        fixed = np.ascontiguousarray(values, np.float32)
+        fixed = np.array(values, np.float32, order="C")
     if not np.isfinite(fixed).all():
         raise NetError("the mean image has values that are not finite: the file is damaged")
     return MeanImage(hashlib.sha256(_bytes(fixed)).hexdigest(), fixed)
 
 
-def read_mean_image(path: Path) -> MeanImage:
-    """Read an `.npy` file, channels in the network's order, or Caffe's `.binaryproto`.
+def read_mean_image(path: Path, channels: str) -> MeanImage:
+    """Read a mean image.
 
-    Raises NetError when it holds no mean image.
+    Args:
+        path: an `.npy` file, (3, side, side) or (side, side, 3), its channels in the network's order (Caffe's own
+            `ilsvrc_2012_mean.npy` is BGR); or Caffe's `.binaryproto`, which is BGR.
+        channels: the network's order, `RGB` or `BGR`.
+
+    Raises:
+        NetError: it holds no mean image.
     """
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
-        raise NetError(f"the mean image {path} cannot be read ({error}): name {_FILES}") from None
+        raise NetError(f"the mean image {path} cannot be read ({error}): name an .npy or .binaryproto file") from None
     if len(data) > _LARGEST_FILE:
-        raise NetError(f"the mean image {path} has more than {_LARGEST_FILE:,} bytes: name {_FILES} of (3, side, side)")
-    if path.suffix == ".binaryproto":
-        from decaf.nets.caffe import read_binaryproto
+        raise NetError(f"the mean image {path} has more than {_LARGEST_FILE:,} bytes: it cannot be one")
+    if path.suffix != ".binaryproto":
+        return mean_image(_read_npy(data, path))
+    from decaf.nets.caffe import read_binaryproto
 
-        return mean_image(read_binaryproto(data))
-    return mean_image(_read_npy(data, path))
+    values = read_binaryproto(data)
+    return mean_image(values[::-1] if channels == "RGB" else values)
 
 
 def from_text(text: str, expected: MeanImage, side: int) -> MeanImage:
@@ -117,7 +124,7 @@ def _read_npy(data: bytes, path: Path) -> NDArray[np.generic]:
     file = io.BytesIO(data)
     try:
         shape, fortran, dtype = _VERSIONS[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError):
+    except Exception:  # of several parsers of Python, which NumPy leaves the header to
         raise NetError(f"the mean image {path} is not an .npy file of numbers") from None
     values = data[file.tell() :]
     if dtype.kind not in "fiu" or len(shape) != 3 or min(shape) < 0 or len(values) != dtype.itemsize * math.prod(shape):

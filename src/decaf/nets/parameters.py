@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from decaf.errors import NetError
 from decaf.files import cache_folder
@@ -25,6 +26,8 @@ class Package:
     file: str
     sha256: str
 
+    state = "installed"  # of parameters that are here
+
     @property
     def path(self) -> Path | None:
         """The installed file; None when the package is not installed. Imports nothing."""
@@ -40,6 +43,10 @@ class Package:
     def renewal(self, net: str) -> str:
         """The command that replaces a damaged file."""
         return f"pip install --force-reinstall {self.distribution}"
+
+    def about(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"package": self.distribution, "sha256": self.sha256, "bytes": None}
 
     def __str__(self) -> str:
         return f"PyPI package {self.distribution}"
@@ -61,6 +68,8 @@ class Download:
     sha256: str
     bytes: int
 
+    state = "fetched"  # of parameters that are here
+
     @property
     def target(self) -> Path:
         """Where `decaf nets fetch` puts the file."""
@@ -79,19 +88,35 @@ class Download:
         """The command that replaces a damaged file."""
         return self.remedy(net)
 
+    def about(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"urls": list(self.urls), "sha256": self.sha256, "bytes": self.bytes, "target": str(self.target)}
+
     def __str__(self) -> str:
         return self.urls[0]
 
 
-def checked_bytes(net: str, parameters: Package | Download, path: Path | None) -> bytes:
+def checked_bytes(net: str, parameters: Package | Download, path: Path | None, otherwise: str = "") -> bytes:
     """The parameter file at `path`, which must be the published one.
 
+    Args:
+        net: whose parameters.
+        parameters: what is published.
+        path: where the file lies; None where it does not.
+        otherwise: what else can be done when it is not there.
+
     Raises:
-        NetError: it is not there, or its sha256 differs.
+        NetError: it is not there, a symbolic link in place of a download, or not the published file.
     """
     if path is None:
         here = "installed" if isinstance(parameters, Package) else "fetched"
-        raise NetError(f"the parameters of {net} are not {here}: {parameters.remedy(net)}")
+        raise NetError(f"the parameters of {net} are not {here}: {parameters.remedy(net)}{otherwise}")
+    if isinstance(parameters, Download):
+        if path.is_symlink():
+            raise NetError(f"{path} is a symbolic link, which is not followed: remove it and {parameters.remedy(net)}")
+        if (size := path.stat().st_size) != parameters.bytes:
+            wrong = f"it has {size:,} bytes, not {parameters.bytes:,}"
+            raise NetError(f"{path} is not the published file ({wrong}): {parameters.renewal(net)}")
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != parameters.sha256:
         raise NetError(f"{path} is not the published file (sha256 differs): {parameters.renewal(net)}")

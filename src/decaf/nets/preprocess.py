@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from decaf.errors import NetError, UnknownName
-from decaf.nets.mean_image import MeanImage, read_mean_image
+from decaf.nets.mean_image import MEAN_IMAGE_FILES, MeanImage, read_mean_image
 
 Resize = Literal["warp", "short-side", "square"]
 Interpolation = Literal["bicubic", "bilinear"]
@@ -164,26 +164,28 @@ def parse_preprocess(text: str, crop: int, base: Preprocess | None = None) -> Pr
     """Read the value of `--preprocess`: a name of `PRESETS` and/or `field=value` pairs, comma-separated.
 
     Three numbers are joined by slashes: `mean=123.7/116.3/103.5,std=58,size=256`; one number serves all channels.
-    `mean=FILE.npy` is a mean image. What is not given stays as in `base`; without a base, `size` and `crop` default to
-    `crop`, the side of the network's input. Raises UnknownName or NetError.
+    `mean=FILE.npy` or Caffe's `mean=FILE.binaryproto` is a mean image. What is not given stays as in `base`; without a
+    base, `size` and `crop` default to `crop`, the side of the network's input. Raises UnknownName or NetError.
     """
     values: dict[str, Any] = base.to_dict() if base else {"size": crop, "crop": crop}
     image = base.mean_image if base else None
+    file: Path | None = None
     for part in text.split(","):
         key, given, value = part.strip().partition("=")
         if part.strip() in PRESETS:
-            values, image = preset(part.strip(), crop).to_dict(), None
+            values, image, file = preset(part.strip(), crop).to_dict(), None, None
         elif not given or key not in _TEXT_FIELDS:
             raise UnknownName(
                 f"--preprocess does not know {part.strip()!r}: use {', '.join(PRESETS)}, or field=value with a field "
                 f"of {', '.join(_TEXT_FIELDS)}"
             )
         elif key == "mean":
-            image = read_mean_image(Path(value)) if Path(value).suffix in _IMAGE_FILES else None
-            values["mean"] = [0, 0, 0] if image else _triple(value)
+            image, file = None, Path(value) if Path(value).suffix in MEAN_IMAGE_FILES else None
+            values["mean"] = [0, 0, 0] if file else _triple(value)
         else:
             values[key] = _triple(value) if key == "std" else value
-    return replace(Preprocess.from_dict(values | {"mean_image": None}), mean_image=image)
+    chosen = Preprocess.from_dict(values | {"mean_image": None})
+    return replace(chosen, mean_image=read_mean_image(file, chosen.channels) if file else image)
 
 
 def mean_note(text: str | Preprocess | None, chosen: Preprocess) -> str:
@@ -193,11 +195,10 @@ def mean_note(text: str | Preprocess | None, chosen: Preprocess) -> str:
     if not names or chosen.mean_image is not None:
         return ""
     pixel = "/".join(f"{value:g}" for value in chosen.mean)
-    return f"{names[-1]} without a mean image subtracts the mean pixel {pixel}: add mean=FILE.npy where you have one"
+    return f"{names[-1]} subtracts the mean pixel {pixel}; add mean=FILE.npy or mean=FILE.binaryproto for a mean image"
 
 
 _TEXT_FIELDS = tuple(field.name for field in fields(Preprocess) if field.name != "mean_image")
-_IMAGE_FILES = (".npy", ".binaryproto")
 
 
 def _named_image(sha256: Any) -> MeanImage | None:

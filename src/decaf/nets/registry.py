@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from decaf.errors import NetError, UnknownName
 from decaf.files import cache_folder, write_atomically
-from decaf.nets import alexnet, efficientnet_lite
+from decaf.nets import alexnet, efficientnet_lite, squeezenet
 from decaf.nets.design import Design
 from decaf.nets.fill import random_name, stored
+from decaf.nets.labels import ilsvrc_labels
 from decaf.nets.net import Net, net_of, read_net
 from decaf.nets.parameters import Download, Package, checked_bytes
 from decaf.nets.preprocess import Preprocess
+from decaf.nets.published import PREPARATIONS, Published, published
 
 DEFAULT_NET = "efficientnet-lite0"
 _HERE = Path(__file__).parent
@@ -36,6 +38,7 @@ class Entry:
         accuracy: published top-1 on the ILSVRC-2012 validation set, per cent; None where nobody vouches for one.
         source: who published `accuracy`.
         write: parameter file -> ONNX file.
+        preprocess: how pixels become its input.
         design: what decaf writes itself; None where the published file is the network.
     """
 
@@ -45,12 +48,29 @@ class Entry:
     accuracy: float | None
     source: str
     write: Callable[[Entry, bytes], bytes]
+    preprocess: Preprocess
     design: Design | None = None
 
     @property
     def parameter_file(self) -> Path | None:
         """The parameter file, if it is on this machine."""
         return self.parameters.path if self.parameters else None
+
+    def about(self) -> dict[str, Any]:
+        """What is known of the network without its parameters, and where they are, as plain values."""
+        here = self.parameter_file
+        about = {
+            "net": self.name,
+            "published_top1": self.accuracy,
+            "published_by": self.source,
+            "licence": self.licence,
+            "installed": here is not None,
+            "state": "absent" if here is None or self.parameters is None else self.parameters.state,
+            "parameters": str(here) if here else None,
+            "remedy": self.parameters.remedy(self.name) if self.parameters else "none are published",
+        }
+        about |= self.parameters.about() if self.parameters else {}
+        return about | {"preprocess": self.preprocess.to_dict()}
 
     def provenance(self) -> dict[str, Any]:
         """What the ONNX file says about its origin."""
@@ -84,6 +104,7 @@ def _read_torch(data: bytes) -> Mapping[str, NDArray[Any]]:
 
 
 def _efficientnet_lite(index: int, file: str, sha256: str, accuracy: float) -> Entry:
+    design = efficientnet_lite.design(efficientnet_lite.VARIANTS[index])
     return Entry(
         name=f"efficientnet-lite{index}",
         parameters=Package(
@@ -95,7 +116,8 @@ def _efficientnet_lite(index: int, file: str, sha256: str, accuracy: float) -> E
         accuracy=accuracy,
         source="EfficientNet-lite README, tensorflow/tpu, 2020",
         write=designed(_read_torch),
-        design=efficientnet_lite.design(efficientnet_lite.VARIANTS[index]),
+        preprocess=design.preprocess,
+        design=design,
     )
 
 
@@ -105,11 +127,51 @@ _LITE_FILES = (
     ("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 77.6),
 )
 
-_BVLC = "README of the model, BVLC/caffe, 2014"
+
+_SQUEEZENET = Entry(
+    name="squeezenet1.1",
+    parameters=Package(
+        distribution="ndf",
+        file="ndf/example_models/weights/squeezenet_weights.pkl",
+        sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+    ),
+    licence="MIT",  # of the package; its authors' own Caffe files are BSD-2-Clause
+    accuracy=None,  # of these very parameters nobody publishes one
+    source="",
+    write=designed(squeezenet.read_parameters),
+    preprocess=squeezenet.DESIGN.preprocess,
+    design=squeezenet.DESIGN,
+)
+
+
+def _write_adapted(entry: Entry, parameters: bytes) -> bytes:
+    from decaf.nets.zoo import adapted
+
+    return adapted(parameters, entry.name, entry.preprocess, ilsvrc_labels(), entry.provenance())
+
+
+def _read_zoo(data: bytes) -> Mapping[str, NDArray[Any]]:
+    from decaf.nets.zoo import caffe2_parameters
+
+    return caffe2_parameters(data)
+
+
+_FROM_CAFFE = {"caffenet": alexnet.CAFFENET, "alexnet": alexnet.ALEXNET}
+
+
+def _from_zoo(row: Published) -> Entry:
+    """A row of the table: a graph of our own for parameters that came from Caffe, else the published graph."""
+    known = (row.name, row.parameters, row.licence, row.top1, row.source)
+    if row.name in _FROM_CAFFE:
+        design = _FROM_CAFFE[row.name]
+        return Entry(*known, designed(_read_zoo), design.preprocess, design)
+    return Entry(*known, _write_adapted, PREPARATIONS[row.preparation])
+
+
 _ENTRIES = (
     *(_efficientnet_lite(index, *row) for index, row in enumerate(_LITE_FILES)),
-    Entry("caffenet", None, "BVLC, unrestricted", 57.4, _BVLC, designed(_read_torch), alexnet.CAFFENET),
-    Entry("alexnet", None, "BVLC, unrestricted", 57.1, _BVLC, designed(_read_torch), alexnet.ALEXNET),
+    _SQUEEZENET,
+    *map(_from_zoo, published()),
 )
 REGISTRY: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
@@ -152,11 +214,12 @@ def load_net(
 
 def _written(entry: Entry) -> Path:
     """The cached ONNX file, made now where it is missing."""
+    otherwise = ", or --random-weights 0 for an untrained network" if entry.design else ""
     if entry.parameters is None:
-        raise NetError(f"no parameters of {entry.name} are published: --random-weights 0 runs it untrained")
+        raise NetError(f"no parameters of {entry.name} are published: name another net{otherwise}")
     cached = cache_folder() / "nets" / f"{entry.name}-{_recipe_digest(entry.parameters)}.onnx"
-    if not cached.is_file():
-        data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file))
+    if not cached.is_file() or cached.is_symlink():  # a link is replaced, not followed
+        data = entry.write(entry, checked_bytes(entry.name, entry.parameters, entry.parameter_file, otherwise))
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(cached, data)
