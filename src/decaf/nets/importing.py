@@ -188,7 +188,8 @@ def _network(source: File, contents: Mapping[Kind, File], preprocess: str | None
     if source.kind == "ONNX":
         return net_of(source.content, source.path.name, source.path, preprocess)
     model = _model(source, contents)
-    rule = preset(_RULES[source.kind], input_side(model)) if source.kind == "cuda-convnet" else None  # Caffe's files say it
+    silent = source.kind == "cuda-convnet"  # Caffe's files say how
+    rule = preset(_RULES[source.kind], input_side(model)) if silent else None
     net = net_of(model_bytes(model, str(source.path)), source.path.name, source.path, rule)
     net = replace(net, preprocess=_with_mean(net.preprocess, contents))
     return net.with_preprocess(preprocess) if preprocess else net
