@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from decaf.engines.counted import CountedNet
 from decaf.engines.openvino import has_bf16
@@ -107,3 +109,27 @@ def test_names_may_hold_anything() -> None:
     run = counted(net)
     assert_every_layer_is_there_once(net, run, {*names, "out,put"})
     assert {step.name: step.merged for step in run.steps}["a,b"] == ("decaf.layer.7",)
+
+
+def test_layers_of_a_quantised_file_keep_their_names(tmp_path: Path) -> None:
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    graph = GraphBuilder("little", seeded(0, he), (3, 32, 32))
+    x = graph.relu(graph.conv(graph.input, "conv", 16, 3), "relu")
+    x = graph.linear(graph.flatten(graph.max_pool(x, "pool", 2, stride=2), "flat"), "fc", 10)
+    onnx.save(graph.finish(x, {}), tmp_path / "whole.onnx")
+    picture = {"data": np.ones((1, 3, 32, 32), np.float32)}
+
+    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
+        left = [picture]
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            return self.left.pop() if self.left else None
+
+    quantization.quantize_static(tmp_path / "whole.onnx", tmp_path / "int8.onnx", Pictures(), per_channel=True)
+    net = load_net(tmp_path / "int8.onnx", "size=32,mean=0,std=1")
+    run = counted(net)
+    assert_every_layer_is_there_once(net, run, {layer.name for layer in net.layers})
+    kinds = {step.name: (step.kind, step.precision) for step in run.steps}
+    assert {kinds["relu"], kinds["pool"]} <= {(kind, width) for kind in KINDS[:3] for width in ("i8", "u8")}
+    assert (kinds["relu"][0], kinds["pool"][0]) == ("convolution", "pooling")
+    assert "pixels" in kinds and "fully connected" in {kind for kind, _ in kinds.values()}

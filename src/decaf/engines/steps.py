@@ -29,6 +29,7 @@ KINDS = (*_OPERATORS, OTHER)
 _MOVES = set(_OPERATORS[REORDER].split())
 _KIND_OF = {operator: kind for kind, operators in _OPERATORS.items() for operator in operators.split()}
 _NO_WORK = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Concat", "Split", "Slice"}
+_AUXILIARY = _NO_WORK | {"QuantizeLinear", "DequantizeLinear"}
 _BYTES = {"f64": 8, "i64": 8, "u64": 8, "bf16": 2, "f16": 2, "i16": 2, "u16": 2, "i8": 1, "u8": 1, "boolean": 1}
 _MARK = "decaf.layer."  # names that no network uses; its own may hold anything, commas included
 _PIXELS = "pixels"
@@ -181,7 +182,7 @@ def _step(counter: Any, operation: Any, layers: Sequence[Layer], labels: Mapping
 
 
 def _main(layers: Sequence[Layer]) -> Layer:
-    return max(layers, key=lambda layer: layer.multiply_adds)
+    return max(layers, key=lambda layer: (layer.multiply_adds, layer.kind not in _AUXILIARY))
 
 
 def _original_names(operation: Any) -> list[str]:
@@ -199,18 +200,24 @@ def _unnamed(operation: Any, names: _Names) -> str:
     part_of = next((label for name in originals if (label := names.label(name))), None)
     if part_of:
         return f"{part_of} (further part)"
-    ours = any(name.startswith("decaf.") for name in originals)
+    first = any(_said(source.get_node(), "layerType") == "Input" for source in _sources(operation))
+    ours = first or any(name.startswith("decaf.") for name in originals)
     return _PIXELS if ours else str(operation.get_friendly_name())
 
 
 def _source(operation: Any, labels: Mapping[str, str], names: _Names) -> str:
-    before = [value.get_source_output().get_node() for value in operation.inputs()]
-    return _called(before[0], labels, names) if before else "?"
+    before = _sources(operation)
+    return _called(before[0].get_node(), labels, names) if before else "?"
 
 
 def _target(operation: Any, labels: Mapping[str, str], names: _Names) -> str:
     after = _consumers_of(operation)
     return _called(after[0], labels, names) if after else "?"
+
+
+def _sources(operation: Any) -> list[Any]:
+    """The outputs of other operations that it reads."""
+    return [value.get_source_output() for value in operation.inputs()]
 
 
 def _consumers_of(operation: Any) -> list[Any]:
@@ -225,8 +232,7 @@ def _called(operation: Any, labels: Mapping[str, str], names: _Names) -> str:
 
 
 def _activation_bytes(operation: Any) -> int:
-    sources = [value.get_source_output() for value in operation.inputs()]
-    read = [source for source in sources if not _is_constant(source.get_node())]
+    read = [source for source in _sources(operation) if not _is_constant(source.get_node())]
     return sum(map(_tensor_bytes, [*read, *operation.outputs()]))
 
 
@@ -234,8 +240,8 @@ def _is_constant(operation: Any) -> bool:
     """Whether it is computed once, from parameters."""
     if _said(operation, "layerType") == "Const":
         return True
-    sources = [value.get_source_output().get_node() for value in operation.inputs()]
-    return bool(sources) and all(map(_is_constant, sources))
+    sources = _sources(operation)
+    return bool(sources) and all(_is_constant(source.get_node()) for source in sources)
 
 
 def _tensor_bytes(output: Any) -> int:
