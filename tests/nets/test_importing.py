@@ -54,7 +54,7 @@ def write_all(folder: Path, parameters: Mapping[str, Array], widths: Mapping[str
         "legacy.pt": torch_file(parameters, zipped=False),
         "net.safetensors": safetensors.numpy.save(dict(parameters)),
         "net.npz": npz(parameters),
-        "full.onnx": read_caffe(prototxt(widths), caffemodel(parameters)).SerializeToString(),
+        "full.onnx": bare(read_caffe(prototxt(widths), caffemodel(parameters))),
     }
     for name, data in contents.items():
         (folder / name).write_bytes(data)
@@ -97,6 +97,12 @@ def narrow_target(folder: Path) -> Path:
     (folder / "target" / "bare.onnx").write_bytes(model.SerializeToString())
     read_net(folder / "target" / "bare.onnx", "caffe").save(folder / "target" / "narrow.onnx")
     return folder / "target" / "narrow.onnx"
+
+
+def bare(model: onnx.ModelProto) -> bytes:
+    """A file that says nothing of itself."""
+    del model.metadata_props[:]
+    return model.SerializeToString()
 
 
 def test_one_network_in_every_kind_of_file_has_the_same_features(tmp_path: Path) -> None:

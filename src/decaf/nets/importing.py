@@ -21,7 +21,7 @@ from decaf.nets.checkpoint import is_checkpoint, is_onnx, read_checkpoint, read_
 from decaf.nets.cuda_convnet import is_meta, read_cuda_convnet, read_meta
 from decaf.nets.fill import zeros
 from decaf.nets.mean_image import mean_image
-from decaf.nets.net import Net, net_of, properties
+from decaf.nets.net import Net, net_of
 from decaf.nets.pack import model_bytes, packed
 from decaf.nets.plain_pickle import read_plain_pickle
 from decaf.nets.pour import How, Poured, check_finite, parameters_of, pour_all
@@ -185,12 +185,14 @@ def _network(source: File, contents: Mapping[Kind, File], preprocess: str | None
     """The network that is in the files."""
     if source.kind == "checkpoint":
         raise NetError(f"{source.path} holds parameters without a network: name the network with --net")
-    data = source.content
-    if source.kind != "ONNX":
-        model = _model(source, contents)
-        _add_preprocess(model, _trained_with(source, contents, input_side(model)))
-        data = model_bytes(model, str(source.path))
-    return net_of(data, source.path.name, source.path, preprocess)
+    if source.kind == "ONNX":
+        return net_of(source.content, source.path.name, source.path, preprocess)
+    model = _model(source, contents)
+    silent = source.kind == "cuda-convnet"  # Caffe's files say how
+    rule = preset(_RULES[source.kind], input_side(model)) if silent else None
+    net = net_of(model_bytes(model, str(source.path)), source.path.name, source.path, rule)
+    net = replace(net, preprocess=_with_mean(net.preprocess, contents))
+    return net.with_preprocess(preprocess) if preprocess else net
 
 
 def _model(source: File, contents: Mapping[Kind, File]) -> onnx.ModelProto:
@@ -201,15 +203,8 @@ def _model(source: File, contents: Mapping[Kind, File]) -> onnx.ModelProto:
         return read_caffe(prototxt, source.content, name=source.path.stem)
 
 
-def _add_preprocess(model: onnx.ModelProto, how: Preprocess) -> None:
-    said = {"preprocess": how.to_dict()} | ({"mean_image": how.mean_image.to_text()} if how.mean_image else {})
-    for key, value in properties(said).items():
-        model.metadata_props.add(key=key, value=value)
-
-
-def _trained_with(source: File, contents: Mapping[Kind, File], side: int) -> Preprocess:
-    """The preset for such files, with the mean image where there is one."""
-    how = preset(_RULES[source.kind], side)
+def _with_mean(how: Preprocess, contents: Mapping[Kind, File]) -> Preprocess:
+    """The preparation with the mean image, where there is one."""
     mean = None
     if "binaryproto" in contents:
         with _about(contents["binaryproto"].path):
@@ -235,7 +230,7 @@ def _filled(
     target = _without_parameters(net)
     poured = pour_all(target.model, _arrays(source), names=names, by_order=by_order)
     rule = source.kind in _RULES
-    how = _trained_with(source, contents, target.input_side) if rule else target.preprocess
+    how = _with_mean(preset(_RULES[source.kind], target.input_side), contents) if rule else target.preprocess
     data = model_bytes(poured.model, str(source.path))
     return replace(target, name=source.path.stem, data=data, preprocess=how), poured
 
