@@ -100,8 +100,8 @@ class Quantised:
         for layer in self.fidelity:
             if layer.layer in self.gated and not self.gate.lets_through(layer):
                 return (
-                    f"{self.net.name} is not near enough to f32 at {layer.layer}: cosine {layer.mean:.4f} mean, "
-                    f"{layer.worst:.4f} worst of {self.held_out} pictures, {self.gate.mean:g} and "
+                    f"{self.net.name} is not near enough to f32 at {layer.layer}: cosine {layer.mean:.5f} mean, "
+                    f"{layer.worst:.5f} worst of {self.held_out} pictures, {self.gate.mean:g} and "
                     f"{self.gate.worst:g} asked for: calibrate on more pictures of your own kind, take another "
                     "--method, or lower --min-mean and --min-worst"
                 )

@@ -59,13 +59,22 @@ def _recent(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         from onnx.version_converter import convert_version
 
         try:
-            return convert_version(model, _OPSET)
+            recent: onnx.ModelProto = convert_version(model, _OPSET)
         except Exception as error:  # onnx raises several kinds of its own
             why = str(error).split("\n")[0]
             raise NetError(f"{name} is of opset {opset} and cannot be rewritten ({why}): export it anew") from None
+        if lost := _made(model.graph) - _made(recent.graph):
+            raise NetError(
+                f"{name} is of opset {opset} and would lose layer {min(lost)!r} in a newer one: export it anew"
+            )
+        return recent
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
+
+
+def _made(graph: onnx.GraphProto) -> set[str]:
+    return {name for node in graph.node for name in node.output}
 
 
 def _store_constants(graph: onnx.GraphProto) -> None:
