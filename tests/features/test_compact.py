@@ -6,7 +6,7 @@ import errno
 import json
 import shutil
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,15 @@ from tests.features.folders import (
     NAMES,
     content,
     draw,
-    draw_all,
     edit_all_over,
-    engines_compiled_once,
     first_run,
     fresh_content,
-    load_tiny_net,
     numbers,
     order_files,
     run,
     spoil,
 )
 from tests.features.helpers import shard_bytes
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with engines_compiled_once():
-        yield load_tiny_net(tmp_path_factory.mktemp("net") / "tiny.onnx")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return draw_all(tmp_path / "photos")
 
 
 @pytest.fixture

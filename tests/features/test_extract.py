@@ -23,11 +23,6 @@ from decaf.nets.net import Net
 from tests.features.helpers import shard_bytes, write_pictures
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
 def test_every_input_has_its_row_in_order_and_a_broken_one_says_why(pictures: Path, lite0: Net, tmp_path: Path) -> None:
     features = decaf.extract(pictures, lite0, out=tmp_path / "out")
     names = ["cat/0.jpg", "cat/1.png", "cat/2.jpg", "cat/3.png", "dog/4.jpg", "dog/5.png", "dog/6.jpg"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,10 @@ from tests.features.folders import (
     draw,
     draw_all,
     edit_all_over,
-    engines_compiled_once,
     first_run,
-    load_tiny_net,
     order_files,
     run,
 )
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with engines_compiled_once():
-        yield load_tiny_net(tmp_path_factory.mktemp("net") / "tiny.onnx")
 
 
 @pytest.fixture(scope="module")

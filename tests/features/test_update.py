@@ -20,13 +20,10 @@ from tests.features.folders import (
     NAMES,
     content,
     draw,
-    draw_all,
     edit_all_over,
-    engines_compiled_once,
     fail_at,
     first_run,
     fresh_content,
-    load_tiny_net,
     numbers,
     order_files,
     run,
@@ -35,22 +32,6 @@ from tests.features.folders import (
     write_boxes,
 )
 from tests.features.helpers import shard_bytes
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with engines_compiled_once():
-        yield load_tiny_net(tmp_path_factory.mktemp("net") / "tiny.onnx")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return draw_all(tmp_path / "photos")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
 
 
 def rename(before: str, after: str) -> Callable[[Path], None]:

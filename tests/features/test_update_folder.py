@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,9 @@ from tests.features.folders import (
     SHARD_SIZE,
     content,
     draw,
-    draw_all,
     edit_all_over,
-    engines_compiled_once,
     first_run,
     fresh_content,
-    load_tiny_net,
     numbers,
     order_files,
     run,
@@ -38,22 +35,6 @@ from tests.features.folders import (
     write_tiny_net,
 )
 from tests.features.helpers import shard_bytes
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with engines_compiled_once():
-        yield load_tiny_net(tmp_path_factory.mktemp("net") / "tiny.onnx")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return draw_all(tmp_path / "photos")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:

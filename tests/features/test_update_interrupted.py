@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,10 @@ from tests.features.folders import (
     PREPROCESS,
     content,
     draw,
-    draw_all,
     edit_all_over,
-    engines_compiled_once,
     fail_at,
     first_run,
     fresh_content,
-    load_tiny_net,
     numbers,
     order_files,
     run,
@@ -34,22 +30,6 @@ from tests.features.folders import (
     write_tiny_net,
 )
 from tests.features.helpers import shard_bytes
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with engines_compiled_once():
-        yield load_tiny_net(tmp_path_factory.mktemp("net") / "tiny.onnx")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return draw_all(tmp_path / "photos")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
 
 
 @pytest.mark.parametrize("checksum", [False, True])

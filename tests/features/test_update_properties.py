@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +21,15 @@ from tests.features.folders import (
     NAMES,
     content,
     draw,
-    draw_all,
-    engines_compiled_once,
     fail_at,
     first_run,
     fresh_content,
-    load_tiny_net,
     numbers,
     order_files,
     run,
     spoil,
     touch,
 )
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with engines_compiled_once():
-        yield load_tiny_net(tmp_path_factory.mktemp("net") / "tiny.onnx")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return draw_all(tmp_path / "photos")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
 
 YEAR = 31_556_952 * 10**9
 

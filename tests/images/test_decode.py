@@ -14,8 +14,8 @@ import tracemalloc
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin
+from tests.conftest import ordinary_user
 
 from decaf.errors import ImageError
 from decaf.images.decode import Limits, Origin, Pixels, decode, origin_of, read_file
@@ -559,18 +560,6 @@ def test_some_mutations_give_pixels_and_some_do_not(name: str) -> None:
 
 
 # Reading
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may read everything, so be nobody for a while."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 def read_reason(path: str | Path) -> str:

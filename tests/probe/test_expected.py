@@ -8,49 +8,69 @@ from scipy.optimize import check_grad
 
 from decaf.errors import ProbeError
 from decaf.probe import LinearProbe, LinearProbeCV
-from decaf.probe.expected import _Objective
-from decaf.probe.path import Labelled
+from decaf.probe.expected import ExpectedPath, ExpectedProblem
+from decaf.probe.path import Labelled, Settings
+from decaf.probe.solver import Point
+
+DROPOUT = 0.4
 
 
-def problem(loss: str, d: int = 200, classes: int = 3) -> tuple[_Objective, np.ndarray]:
+def problem(loss: str, d: int = 200, classes: int = 3) -> tuple[ExpectedProblem, np.ndarray, ExpectedPath]:
     random = np.random.default_rng(0)
     X, y = np.abs(random.standard_normal((30, d))), np.arange(30) % classes
     data = Labelled(X, y.astype(np.intp), random.uniform(0.5, 2, 30), np.ones(classes))
-    objective = _Objective(data, loss, 0.4, np.arange(30))
-    return objective, random.standard_normal((objective.outputs, d + 1)) / np.sqrt(d)
+    path = ExpectedPath(data, Settings(loss), DROPOUT)
+    made = path._make_problem(None)
+    return made, random.standard_normal((made.loss.classes, d + 1)) / np.sqrt(d), path
+
+
+def value(made: ExpectedProblem, W: np.ndarray) -> float:
+    """The loss, without C and the penalty."""
+    return float(made.loss.evaluate(made.margins(W)).value.sum())
 
 
 @pytest.mark.parametrize("loss", ["svm", "logistic"])
-def test_gradient(loss: str) -> None:
-    objective, W = problem(loss, 12)
-
-    def value(flat: np.ndarray) -> float:
-        return objective.value(flat.reshape(W.shape), 0.7)[0]
+def test_the_gradient_is_that_of_the_loss(loss: str) -> None:
+    made, W, _ = problem(loss, 12)
 
     def gradient(flat: np.ndarray) -> np.ndarray:
-        return objective.value(flat.reshape(W.shape), 0.7)[1].ravel()
+        weights = flat.reshape(W.shape)
+        return made.pull(made.loss.evaluate(made.margins(weights)).residual, weights).ravel()
 
-    assert check_grad(value, gradient, W.ravel()) < 1e-4 * np.abs(gradient(W.ravel())).max()
+    error = check_grad(lambda flat: value(made, flat.reshape(W.shape)), gradient, W.ravel())
+    assert error < 1e-4 * np.abs(gradient(W.ravel())).max()
 
 
-def test_it_is_the_mean_over_masks() -> None:
+@pytest.mark.parametrize("loss", ["svm", "logistic"])
+def test_a_step_along_a_direction_gives_the_margins_there(loss: str) -> None:
+    made, W, _ = problem(loss, 12)
+    D = np.random.default_rng(1).standard_normal(W.shape)
+    t = np.full((len(W) if loss == "svm" else 1, 1), 0.7)
+    moved = made.loss.move(made.margins(W), made.change(made.loss, W, D), t)
+    np.testing.assert_allclose(moved, made.margins(W + 0.7 * D), atol=1e-12)
+    before, here = (Point(weights, made.margins(weights), weights) for weights in (W, W + 0.5 * D))
+    way = made.way(here, before)
+    ahead = made.loss.move(here.margins.copy(), way.change, t)
+    np.testing.assert_allclose(ahead, made.margins(W + 0.85 * D), atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["svm", "logistic"])
+def test_it_is_the_mean_over_masks(loss: str) -> None:
     random = np.random.default_rng(1)
-    for loss in ("svm", "logistic"):
-        objective, W = problem(loss)
-        penalty = objective.value(W, 0)[0]
-        total = []
-        for _ in range(4000):
-            scores = W[:, :-1] @ (objective.X * (random.random(objective.X.shape) >= 0.4)).T + W[:, -1:]
-            if loss == "svm":
-                total.append(np.sum(objective.weights * np.maximum(1 - objective.signs * scores, 0) ** 2))
-            else:
-                right = scores[objective.y, np.arange(30)]
-                total.append(np.sum(objective.weights * (np.logaddexp.reduce(scores, axis=0) - right)))
-        expected = objective.value(W, 1)[0] - penalty
+    made, W, path = problem(loss)
+    y, weights = path.data.y, path.data.weights
+    coef, bias = path.design.coefficients(W)
+    total = []
+    for _ in range(4000):
+        masked = path.data.X * (random.random(path.data.X.shape) >= DROPOUT)
+        scores = coef @ masked.T + bias[:, None]
         if loss == "svm":
-            assert abs(expected / np.mean(total) - 1) < 0.01
-        else:  # an upper bound
-            assert np.mean(total) * 0.999 < expected < np.mean(total) * 1.1
+            signs = np.where(y == np.arange(3)[:, None], 1, -1)
+            total.append(np.sum(weights * np.maximum(1 - signs * scores, 0) ** 2))
+        else:
+            total.append(np.sum(weights * (np.logaddexp.reduce(scores, axis=0) - scores[y, np.arange(30)])))
+    ratio = value(made, W) / np.mean(total)
+    assert abs(ratio - 1) < 0.01 if loss == "svm" else 0.999 < ratio < 1.1  # logistic: an upper bound
 
 
 @pytest.mark.parametrize("loss", ["svm", "logistic"])

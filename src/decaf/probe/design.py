@@ -8,6 +8,7 @@ once; folds take rows of it, and every C uses it.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,12 @@ from scipy.linalg import cholesky, solve_triangular
 
 from decaf.probe.losses import Floats
 from decaf.probe.solver import Factored, Spectrum
+from decaf.probe.team import Team, team
 
-LEADING = 128  # eigenvectors in the preconditioner
+LEADING = 64  # eigenvectors in the preconditioner
 EXACT_BELOW = 640  # coordinates up to which the whole spectrum is taken
 EXACT_DOUBLE = 2048  # the same for badly scaled features, where everything is done in float64
-SPECTRUM_ROWS = 4096  # rows that the spectrum of a large problem is estimated from
+SPECTRUM_ROWS = 2048  # rows that the spectrum of a large problem is estimated from
 GRAM_ROWS = 6000  # rows up to which the primal keeps a Gram matrix (144 MB) for Newton steps
 BAD_RANGE = 1e4  # ratio of column scales, or of a column's size to its spread, from which float32 is not enough
 
@@ -53,7 +55,7 @@ class Design:
     def take_gram(self, rows: NDArray[np.intp]) -> Floats:
         """The Gram matrix of some rows, from the one kept or computed."""
         if self.gram is not None:
-            return np.asarray(self.gram[np.ix_(rows, rows)])
+            return self.gram.take(rows, 0).take(rows, 1)
         part = self.A[rows]
         return np.asarray(part @ part.T)
 
@@ -96,29 +98,76 @@ def warn_badly_scaled(columns: NDArray[np.intp]) -> None:
     warnings.warn(message, ScalingWarning, stacklevel=3)
 
 
-def make_design(X: Floats, weights: Floats, free_bias: bool, newton: bool, dtype: Any, wild: bool = False) -> Design:
-    """Build the design of the rows of X.
+@dataclass(frozen=True)
+class Wanted:
+    """What a design is for.
 
-    Args:
-        X: (n, d).
-        weights: (n,), >= 0: how much a sample counts in the spectrum.
+    Attributes:
         free_bias: the bias has no penalty (logistic); else it is one more feature (svm).
         newton: keep a Gram matrix where it is affordable.
         dtype: float32 or float64, of everything but the Cholesky factor.
         wild: columns are badly scaled: precondition with the covariance itself where it is small enough.
+        cores: how many work on it.
     """
-    shift = X.mean(axis=0, dtype=np.float64) if free_bias else None
-    if len(X) <= X.shape[1]:
-        gram = _gram(X, shift)
-        factor = _factor(gram)
-        A = np.ascontiguousarray(factor if not free_bias else _with_ones(factor), dtype)
-        kept = gram.astype(dtype) if newton else None
-        return Design(A, _spectrum(A, weights, free_bias, wild), kept, X, shift, factor)
-    A = _with_ones(X, dtype)
+
+    free_bias: bool
+    newton: bool
+    dtype: Any
+    wild: bool = False
+    cores: int = 1
+
+
+def make_design(X: Floats, weights: Floats, wanted: Wanted) -> Design:
+    """Build the design of the rows of X (n, d), which count `weights` (n,) >= 0 in the spectrum."""
+    with team(wanted.cores, 1, 1) as workers:
+        return (_dual if len(X) <= X.shape[1] else _primal)(X, weights, wanted, workers)
+
+
+def _dual(X: Floats, weights: Floats, wanted: Wanted, workers: Team) -> Design:
+    shift = _shift(X, wanted)
+    gram = _gram(X, shift, workers)
+    factor = _factor(gram)
+    A = np.ascontiguousarray(factor if shift is None else _with_ones(factor), wanted.dtype)
+    kept = gram.astype(wanted.dtype) if wanted.newton else None
+    return Design(A, spectrum_of(A, weights, wanted), kept, X, shift, factor)
+
+
+def _primal(X: Floats, weights: Floats, wanted: Wanted, workers: Team) -> Design:
+    A, shift = features_of(X, wanted)
+    if not wanted.newton or len(X) > GRAM_ROWS:
+        return Design(A, spectrum_of(A, weights, wanted), None, X, shift, None)
+    kept = np.zeros((len(A), len(A)), wanted.dtype)
+    *_, spectrum = workers.do(*_products(A, kept), lambda: spectrum_of(A, weights, wanted))
+    assert spectrum is not None
+    return Design(A, spectrum, kept, X, shift, None)
+
+
+def _shift(X: Floats, wanted: Wanted) -> Floats | None:
+    return X.mean(axis=0, dtype=np.float64) if wanted.free_bias else None
+
+
+def features_of(X: Floats, wanted: Wanted) -> tuple[Floats, Floats | None]:
+    """Features, centred where the bias is free, and last a column of ones: (n, d + 1); and what was subtracted."""
+    A, shift = _with_ones(X, wanted.dtype), _shift(X, wanted)
     if shift is not None:
-        A[:, :-1] = X - shift if X.dtype == np.float64 else A[:, :-1] - shift.astype(dtype)
-    kept = A @ A.T if newton and len(X) <= GRAM_ROWS else None
-    return Design(A, _spectrum(A, weights, free_bias, wild), kept, X, shift, None)
+        A[:, :-1] = X - shift if X.dtype == np.float64 else A[:, :-1] - shift.astype(wanted.dtype)
+    return A, shift
+
+
+def _products(part: Floats, gram: Floats) -> tuple[Callable[[], None], Callable[[], None]]:
+    """gram += part part^T as two jobs of the same work: its squares, of which BLAS computes one half, and the rest."""
+    half = len(part) // 2
+    top, bottom = part[:half], part[half:]
+
+    def across() -> None:
+        gram[:half, half:] += top @ bottom.T
+        gram[half:, :half] = gram[:half, half:].T
+
+    def within() -> None:
+        gram[:half, :half] += top @ top.T
+        gram[half:, half:] += bottom @ bottom.T
+
+    return across, within
 
 
 def _with_ones(X: Floats, dtype: Any = np.float64) -> Floats:
@@ -128,14 +177,14 @@ def _with_ones(X: Floats, dtype: Any = np.float64) -> Floats:
     return A
 
 
-def _gram(X: Floats, shift: Floats | None) -> Floats:
+def _gram(X: Floats, shift: Floats | None, workers: Team) -> Floats:
     """(X - shift)(X - shift)^T, or X X^T + 1 for the bias that is a feature, in float64."""
     gram = np.zeros((len(X), len(X)))
     for start in range(0, X.shape[1], 1024):
         part = X[:, start : start + 1024].astype(np.float64)
         if shift is not None:
             part -= shift[start : start + 1024]
-        gram += part @ part.T
+        workers.do(*_products(part, gram))
     return gram if shift is not None else gram + 1
 
 
@@ -150,12 +199,12 @@ def _factor(gram: Floats) -> Floats:
     raise AssertionError("a Gram matrix with a jitter is positive definite")
 
 
-def _spectrum(A: Floats, weights: Floats, free_bias: bool, wild: bool) -> Spectrum | Factored:
+def spectrum_of(A: Floats, weights: Floats, wanted: Wanted) -> Spectrum | Factored:
     """Leading eigenvectors of A^T diag(weights) A / sum(weights), by subspace iteration on a sample of the rows."""
-    if wild and A.shape[1] <= EXACT_DOUBLE:
+    if wanted.wild and A.shape[1] <= EXACT_DOUBLE:
         scaled = A * np.sqrt(weights / weights.mean())[:, None]
-        return Factored(scaled.T @ scaled / len(A), free_bias)
-    inner = A[:, :-1] if free_bias else A
+        return Factored(scaled.T @ scaled / len(A), wanted.free_bias)
+    inner = A[:, :-1] if wanted.free_bias else A
     stride = -(-len(A) // SPECTRUM_ROWS)
     part = inner[::stride] * np.sqrt(weights[::stride] / weights[::stride].mean()).astype(A.dtype)[:, None]
     size = part.shape[1]
@@ -166,16 +215,14 @@ def _spectrum(A: Floats, weights: Floats, free_bias: bool, wild: bool) -> Spectr
         values, vectors, tail = _leading(part)
     padded = np.zeros((A.shape[1], len(values)), A.dtype)
     padded[:size] = vectors
-    return Spectrum(padded, np.maximum(values, 0).astype(A.dtype), tail, free_bias)
+    return Spectrum(padded, np.maximum(values, 0).astype(A.dtype), tail, wanted.free_bias)
 
 
 def _leading(part: Floats) -> tuple[Floats, Floats, float]:
     """The LEADING greatest eigenvalues and vectors of part^T part / n, and the mean of the others."""
-    covariance = part.T @ part if part.shape[1] <= len(part) else None
     block = np.random.default_rng(0).standard_normal((part.shape[1], LEADING)).astype(part.dtype)
     for _ in range(3):
-        block = _orthonormal(block)
-        block = covariance @ block if covariance is not None else part.T @ (part @ block)
+        block = part.T @ (part @ _orthonormal(block))
     block = _orthonormal(block)
     image = (part @ block).astype(np.float64)
     values, turn = np.linalg.eigh(image.T @ image / len(part))

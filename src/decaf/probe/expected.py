@@ -7,122 +7,223 @@ training), and then, with u = 1 - y mean and s = sqrt(v),
     E max(0, 1 - y z)^2 = (u^2 + v) Phi(u / s) + u s phi(u / s)
     E (log sum_k exp z_k - z_label) <= log sum_k exp(mean_k + v_k / 2) - mean_label     (Jensen's inequality)
 
-Both are convex in w. They are minimised by scipy's L-BFGS, all classes at once; each evaluation costs two products
-with X and two with X^2.
+Both are convex in w, and the solver of the other probes minimises them: its margins are here (classes, 2, n), mean
+and variance. The variance is quadratic along a direction, so that a line search still costs no products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import ndtr
 
-from decaf.probe.design import badly_scaled, warn_badly_scaled
-from decaf.probe.losses import Floats, row_dot
-from decaf.probe.path import Fitted, Labelled, Settings, hinge_of, softmax_weights, warn_unproven
-from decaf.probe.solver import Solution
+from decaf.probe.design import EXACT_DOUBLE, Wanted, features_of, spectrum_of
+from decaf.probe.losses import LINE_ROUGHLY, Evaluation, Floats, Line, Softmax, SquaredHinge, row_dot, secant
+from decaf.probe.path import Labelled, Path, Settings, hinge_of, softmax_weights
+from decaf.probe.solver import Factored, Loss, Point, Problem, Spectrum, Way, gathered, scores
 
-Parts = tuple[Floats, Floats, Floats]  # loss (), its derivatives by mean and by variance, (classes, n) each
+_SQRT_2PI = float(np.sqrt(2 * np.pi))
 
 
-class ExpectedPath:
+@dataclass
+class ExpectedDesign:
+    """Rows as the expected loss sees them.
+
+    Attributes:
+        A: (n, d + 1): features times 1 - p, centred where the bias is free, and last a column of ones: the mean.
+        squares: (n, d + 1): squared features times p (1 - p), and last a column of zeros: the variance.
+        spectrum: of A^T A / n and the mean of the squares.
+        shift: (d,), what was subtracted from `A`; None where nothing was.
+    """
+
+    A: Floats
+    squares: Floats
+    spectrum: Spectrum | Factored
+    shift: Floats | None
+
+    def coefficients(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Weights (classes, d + 1) as float64 coefficients of the features (classes, d), and biases (classes,)."""
+        inner = weights.astype(np.float64)
+        coef, bias = inner[:, :-1], inner[:, -1]
+        return coef, bias if self.shift is None else bias - coef @ self.shift
+
+
+def make_expected_design(X: Floats, weights: Floats, dropout: float, wanted: Wanted) -> ExpectedDesign:
+    """Build it of the rows of X (n, d), which count `weights` (n,) >= 0 in the spectrum."""
+    keep = np.asarray(1 - dropout, wanted.dtype)
+    A, shift = features_of(X, wanted)
+    A[:, :-1] *= keep
+    squares = np.zeros_like(A)
+    squares[:, :-1] = X
+    squares *= squares
+    squares *= np.asarray(dropout * (1 - dropout), A.dtype)
+    noise = np.average(squares, axis=0, weights=weights).astype(A.dtype)
+    return ExpectedDesign(A, squares, _spectrum(A, noise, weights, wanted), None if shift is None else keep * shift)
+
+
+def _spectrum(A: Floats, noise: Floats, weights: Floats, wanted: Wanted) -> Spectrum | Factored:
+    """With the noise on the diagonal, exactly where a factor is affordable, else by its mean."""
+    if A.shape[1] <= EXACT_DOUBLE:
+        scaled = A * np.sqrt(weights / weights.mean()).astype(A.dtype)[:, None]
+        covariance = scaled.T @ scaled / np.asarray(len(A), A.dtype)
+        covariance.flat[:: len(covariance) + 1] += noise
+        return Factored(covariance, wanted.free_bias)
+    spectrum = spectrum_of(A, weights, wanted)
+    assert isinstance(spectrum, Spectrum)
+    mean = float(noise.mean())
+    return Spectrum(spectrum.vectors, spectrum.values + mean, spectrum.tail + mean, spectrum.free_bias)
+
+
+@dataclass
+class ExpectedProblem(Problem):
+    """A problem whose margins are mean and variance; `squares` as in `ExpectedDesign`."""
+
+    squares: Floats | None = None
+
+    def margins(self, weights: Floats) -> Floats:
+        """(classes, 2, n)."""
+        return np.stack([scores(self.team, weights, self.A), self._variance(weights * weights)], axis=1)
+
+    def change(self, loss: Loss, weights: Floats, direction: Floats) -> Floats:
+        """(classes, 3, n): of the mean by t, of the variance by t and by t^2."""
+        mean = scores(self.team, direction, self.A)
+        products = np.concatenate([2 * weights * direction, direction * direction])
+        linear, quadratic = np.split(self._variance(products), 2)
+        return np.stack([mean, linear, quadratic], axis=1)
+
+    def pull(self, residual: Floats, weights: Floats) -> Floats:
+        """The gradient of the loss by the weights, (classes, r)."""
+        assert self.squares is not None
+        by_mean, by_variance = residual[:, 0], residual[:, 1]
+        return gathered(self.team, by_mean, self.A) + 2 * weights * gathered(self.team, by_variance, self.squares)
+
+    def way(self, here: Point, before: Point) -> Way:
+        """The way the solution came: the variance there, here and along it fixes the parabola."""
+        direction, difference = here.weights - before.weights, here.margins - before.margins
+        quadratic = self._variance(direction * direction)
+        change = np.stack([difference[:, 0], difference[:, 1] + quadratic, quadratic], axis=1)
+        return Way(direction, change)
+
+    def _variance(self, squared_weights: Floats) -> Floats:
+        assert self.squares is not None
+        return scores(self.team, squared_weights, self.squares)
+
+
+def _move(margins: Floats, change: Floats, t: Floats) -> Floats:
+    """Mean and variance at t, in their place; rounding makes no variance negative."""
+    margins[:, 0] += t * change[:, 0]
+    margins[:, 1] += t * (change[:, 1] + t * change[:, 2])
+    np.maximum(margins[:, 1], 0, out=margins[:, 1])
+    return margins
+
+
+def _search(
+    loss: ExpectedHinge | ExpectedSoftmax, margins: Floats, change: Floats, line: Line
+) -> tuple[Floats, Evaluation]:
+    """A rough line search for each group, from t = 1 on: t, and the loss there."""
+
+    def at(t: Floats) -> tuple[Evaluation, Floats]:
+        got = loss.evaluate(_move(margins.copy(), change, t))
+        inner = loss.dot(got.residual[:, 0], change[:, 0])
+        inner = inner + loss.dot(got.residual[:, 1], change[:, 1] + 2 * t * change[:, 2])
+        return got, line.slope + t * line.bend + line.c * inner
+
+    return secant(line.begin, at, LINE_ROUGHLY)
+
+
+class ExpectedHinge(SquaredHinge):
+    """The squared hinge averaged over masks. Margins are mean scores and variances, (classes, 2, n)."""
+
+    def take(self, classes: NDArray[np.bool_] | slice) -> ExpectedHinge:
+        """The same loss for some of the classes."""
+        part = super().take(classes)
+        return ExpectedHinge(part.signs, part.weights)
+
+    def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation]:
+        """A rough line search: t for each group, and the loss there."""
+        return _search(self, margins, change, line)
+
+    def move(self, margins: Floats, change: Floats, t: Floats) -> Floats:
+        """Mean and variance after a step, in place."""
+        return _move(margins, change, t)
+
+    def evaluate(self, margins: Floats) -> Evaluation:
+        """Value, and derivatives by mean and by variance, (classes, 2, n)."""
+        mean, variance = margins[:, 0], margins[:, 1]
+        u, s = 1 - self.signs * mean, np.sqrt(np.maximum(variance, np.finfo(mean.dtype).tiny))
+        ratio = u / s
+        share, density = ndtr(ratio), s * np.exp(-ratio * ratio / 2) / np.asarray(_SQRT_2PI, s.dtype)
+        slack = u * share + density
+        residual = np.empty_like(margins)
+        np.multiply(-2 * self.signs * slack, self.weights, out=residual[:, 0])
+        np.multiply(share, self.weights, out=residual[:, 1])
+        value = np.asarray(np.sum(self.weights * (u * slack + variance * share), axis=1, dtype=np.float64))[:, None]
+        curvature = 2 * np.sum(residual[:, 1], axis=1, keepdims=True)
+        return Evaluation(value, residual, curvature)
+
+
+class ExpectedSoftmax(Softmax):
+    """The bound on the softmax loss averaged over masks. Margins are mean scores and variances, (classes, 2, n)."""
+
+    def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation]:
+        """A rough line search: t for each group, and the loss there."""
+        return _search(self, margins, change, line)
+
+    def move(self, margins: Floats, change: Floats, t: Floats) -> Floats:
+        """Mean and variance after a step, in place."""
+        return _move(margins, change, t)
+
+    def dot(self, a: Floats, b: Floats) -> Floats:
+        """One inner product for all classes together: (1, 1)."""
+        return np.asarray(row_dot(a, b).sum()).reshape(1, 1)
+
+    def evaluate(self, margins: Floats) -> Evaluation:
+        """Value, and derivatives by mean and by variance, (classes, 2, n).
+
+        log sum_k exp(r_k) - mean_label with r = mean + variance / 2 is the softmax loss of r, and r_label - mean_label.
+        """
+        raised = margins[:, 0] + margins[:, 1] / 2
+        got = super().evaluate(raised)
+        columns = np.arange(len(self.labels))
+        surplus = np.vdot(self.weights[0], margins[self.labels, 1, columns]) / 2
+        residual = np.stack([got.residual, got.residual / 2], axis=1)
+        residual[self.labels, 1, columns] += self.weights[0] / 2
+        return Evaluation(got.value + surplus, residual, got.curvature)
+
+    def shift(self, margins: Floats, step: Floats) -> None:
+        """What a step of the biases does to the mean scores, in place."""
+        margins[:, 0] += step
+
+    def settle(self, margins: Floats) -> tuple[Floats, float]:
+        """Newton's step for the free biases at fixed weights, as of the softmax loss of the raised scores."""
+        plain = Softmax(self.labels, self.classes, self.weights, self.team)
+        return plain.settle(margins[:, 0] + margins[:, 1] / 2)
+
+
+class ExpectedPath(Path):
     """What `Path` is, for the expected loss."""
 
+    design: ExpectedDesign  # type: ignore[assignment]
+
     def __init__(self, data: Labelled, settings: Settings, dropout: float) -> None:
-        self.data, self.settings, self.dropout = data, settings, dropout
-        self.bad_columns = badly_scaled(data.X)
-        if len(self.bad_columns):
-            warn_badly_scaled(self.bad_columns)
+        self.dropout = dropout
+        super().__init__(data, settings)
 
-    def solve(
-        self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None
-    ) -> Iterator[Fitted]:
-        """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`."""
-        index = np.arange(len(self.data.y)) if rows is None else rows
-        objective = _Objective(self.data, self.settings.loss, self.dropout, index)
-        for C in Cs:
-            found = objective.minimise(float(C), start, self.settings)
-            if np.any(found.gap > self.settings.tol):
-                warn_unproven(C, found, self.settings)
-            start = found.weights
-            coef, bias = start[:, :-1], start[:, -1]
-            if objective.softmax and len(start) == 2:
-                coef, bias = coef[1:] - coef[:1], bias[1:] - bias[:1]
-            yield Fitted(C, coef, bias, found.gap, found.iterations, start)
+    def _make(self, dtype: Any) -> ExpectedDesign:  # type: ignore[override]
+        return make_expected_design(self.data.X, self.data.weights, self.dropout, self._wanted(dtype))
 
-
-class _Objective:
-    """Weights and biases as one (outputs, d + 1) matrix, the bias last."""
-
-    def __init__(self, data: Labelled, loss: str, dropout: float, index: NDArray[np.intp]) -> None:
-        self.softmax, self.keep, self.noise = loss == "logistic", 1 - dropout, dropout * (1 - dropout)
-        self.X = data.X[index]
-        self.squares = self.X * self.X
-        self.y, weights = data.y[index], data.weights[index]
-        self.outputs = data.classes if self.softmax or data.classes > 2 else 1
-        if self.softmax:
-            self.weights = softmax_weights(self.y, weights, data.class_weights)
+    def _make_problem(self, rows: NDArray[np.intp] | None) -> ExpectedProblem:
+        design, data = self.design, self.data
+        index = np.arange(len(data.y)) if rows is None else rows
+        A, squares = (part if rows is None else part[rows] for part in (design.A, design.squares))
+        y, weights = data.y[index], data.weights[index].astype(A.dtype)
+        loss: ExpectedHinge | ExpectedSoftmax
+        if self.settings.loss == "logistic":
+            loss = ExpectedSoftmax(y, data.classes, softmax_weights(y, weights, data.class_weights))
         else:
-            hinge = hinge_of(self.y, weights, data.class_weights)
-            self.signs, self.weights = hinge.signs, hinge.weights
-
-    def minimise(self, C: float, start: Floats | None, settings: Settings) -> Solution:
-        shape = (self.outputs, self.X.shape[1] + 1)
-        first = np.zeros(shape) if start is None else start
-        c = C / 2 if self.softmax and self.outputs == 2 else C  # one weight vector w is +w/2 and -w/2
-        last: dict[str, Any] = {}
-
-        def value(flat: Floats) -> tuple[float, Floats]:
-            total, gradient = self.value(flat.reshape(shape), c)
-            last.update(at=flat.copy(), gap=_gap(total, gradient))
-            return total, gradient.ravel()
-
-        def stop(intermediate_result: Any) -> None:
-            if last["gap"] <= settings.tol and np.array_equal(last["at"], intermediate_result.x):
-                raise StopIteration
-
-        options = {"maxiter": settings.max_iter, "maxfun": 2 * settings.max_iter + 20, "ftol": 0, "gtol": 0}
-        got = minimize(value, first.ravel(), jac=True, method="L-BFGS-B", options=options, callback=stop)
-        total, gradient = self.value(got.x.reshape(shape), c)
-        return Solution(got.x.reshape(shape), np.array([_gap(total, gradient)]), np.array([got.nit]))
-
-    def value(self, W: Floats, c: float) -> tuple[float, Floats]:
-        """The objective and its gradient, both float64."""
-        weights = W[:, :-1].astype(self.X.dtype)
-        mean = self.keep * (weights @ self.X.T) + W[:, -1:]
-        variance = self.noise * ((weights * weights) @ self.squares.T).astype(np.float64)
-        loss, by_mean, by_variance = self._softmax(mean, variance) if self.softmax else self._hinge(mean, variance)
-        gradient = np.empty(W.shape)
-        gradient[:, :-1] = c * self.keep * (by_mean.astype(self.X.dtype) @ self.X)
-        gradient[:, :-1] += 2 * c * self.noise * W[:, :-1] * (by_variance.astype(self.X.dtype) @ self.squares)
-        gradient[:, -1] = c * by_mean.sum(axis=1)
-        penalised = W[:, :-1] if self.softmax else W
-        gradient[:, : penalised.shape[1]] += penalised
-        return float((penalised**2).sum() / 2 + c * loss), gradient
-
-    def _hinge(self, mean: Floats, variance: Floats) -> Parts:
-        u, s = 1 - self.signs * mean, np.sqrt(np.maximum(variance, 1e-30))
-        share, density = ndtr(u / s), np.exp(-((u / s) ** 2) / 2) / np.sqrt(2 * np.pi)
-        loss = np.sum(self.weights * ((u**2 + variance) * share + u * s * density))
-        return loss, -2 * self.weights * self.signs * (u * share + s * density), self.weights * share
-
-    def _softmax(self, mean: Floats, variance: Floats) -> Parts:
-        columns = np.arange(len(self.y))
-        raised = mean + variance / 2
-        top = raised.max(axis=0)
-        shares = np.exp(raised - top)
-        total = shares.sum(axis=0)
-        shares *= self.weights / total
-        loss = np.sum(self.weights * (np.log(total) + top - mean[self.y, columns]))
-        by_mean = shares.copy()
-        by_mean[self.y, columns] -= self.weights[0]
-        return loss, by_mean, shares / 2
-
-
-def _gap(total: float, gradient: Floats) -> float:
-    """|gradient|^2 / 2 relative to the objective."""
-    return float(row_dot(gradient, gradient).sum()) / 2 / max(total, 1e-38)
+            hinge = hinge_of(y, weights, data.class_weights)
+            loss = ExpectedHinge(hinge.signs, hinge.weights)
+        return ExpectedProblem(A, loss, design.spectrum, squares=squares)

@@ -6,6 +6,7 @@ A loss works on *margins* m: for the hinge y_ik * z_ik with z = scores and y = +
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ Floats = NDArray[np.floating[Any]]
 
 LINE_STEPS = 12  # evaluations of one line search at most; two or three are usual
 LINE_ACCURACY = 0.02  # slope at the end of an exact line search, relative to its start
+LINE_ROUGHLY = 0.5  # ... of one whose every step costs a pass of exponentials
 
 
 @dataclass
@@ -108,6 +110,36 @@ class SquaredHinge:
             t = _inside(t - first / np.maximum(second, np.finfo(t.dtype).tiny), low, high)
         return t, None
 
+    def move(self, margins: Floats, change: Floats, t: Floats) -> Floats:
+        """margins + t change, in place of both."""
+        change *= t
+        margins += change
+        return margins
+
+
+def secant(
+    begin: Floats, evaluate: Callable[[Floats], tuple[Evaluation, Floats]], accuracy: float
+) -> tuple[Floats, Evaluation]:
+    """Line search for each group, from t = 1 on to `accuracy` times the first slope: t, (groups, 1), and loss there.
+
+    `evaluate`: t -> the loss and the slope, which rises with t.
+    """
+    low, high, t = np.zeros_like(begin), np.full_like(begin, np.inf), np.ones_like(begin)
+    low_slope, high_slope = begin, np.zeros_like(begin)
+    for _ in range(LINE_STEPS):
+        got, here = evaluate(t)
+        ended = np.abs(here) <= accuracy * np.abs(begin)
+        if ended.all():
+            return t, got
+        up, down = (here > 0) & ~ended, (here <= 0) & ~ended
+        high, high_slope = np.where(up, t, high), np.where(up, here, high_slope)
+        low, low_slope = np.where(down, t, low), np.where(down, here, low_slope)
+        closed = np.isfinite(high)
+        width = np.where(closed, high - low, 0)
+        rise = np.where(closed, high_slope - low_slope, 1)
+        t = np.where(ended, t, np.where(closed, low - low_slope * width / rise, 2 * t)).astype(t.dtype)
+    return t, evaluate(t)[0]
+
 
 def _inside(t: Floats, low: Floats, high: Floats) -> Floats:
     """Newton's point where it lies in the bracket, else the middle (or twice the lower end of an open bracket)."""
@@ -162,28 +194,24 @@ class Softmax:
         shares[labels, columns] -= weights[0]
         return value, curvature[:, None]
 
-    def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation | None]:
-        """Line search to half the slope at the start, from t = 1 on: t, (1, 1), and the loss there."""
-        low, high, t = 0.0, np.inf, 1.0
-        begin = low_slope = float(line.begin.item())
-        for _ in range(LINE_STEPS):
-            got = self._at(margins, change, t)
-            here = float((line.slope + t * line.bend).item()) + line.c * float(np.vdot(got.residual, change))
-            if abs(here) <= 0.5 * abs(begin):
-                break
-            if here > 0:
-                high, high_slope = t, here
-            else:
-                low, low_slope = t, here
-            t = low - low_slope * (high - low) / (high_slope - low_slope) if np.isfinite(high) else 2 * t
-        else:
-            got = self._at(margins, change, t)
-        return np.full((1, 1), t, margins.dtype), got
+    def step(self, margins: Floats, change: Floats, line: Line) -> tuple[Floats, Evaluation]:
+        """A rough line search from t = 1 on: t, (1, 1), and the loss there."""
 
-    def _at(self, margins: Floats, change: Floats, t: float) -> Evaluation:
-        moved = change * np.asarray(t, change.dtype)
-        moved += margins
-        return self.evaluate(moved)
+        def at(t: Floats) -> tuple[Evaluation, Floats]:
+            got = self.evaluate(self.move(margins.copy(), change.copy(), t))
+            return got, line.slope + t * line.bend + line.c * self.dot(got.residual, change)
+
+        return secant(line.begin, at, LINE_ROUGHLY)
+
+    def move(self, margins: Floats, change: Floats, t: Floats) -> Floats:
+        """margins + t change, in place of both."""
+        change *= t
+        margins += change
+        return margins
+
+    def shift(self, margins: Floats, step: Floats) -> None:
+        """What a step of the biases does to the margins, in place."""
+        margins += step
 
     def settle(self, margins: Floats) -> tuple[Floats, float]:
         """Newton's step for the free biases at fixed weights: the step (classes, 1), and its decrement g' H^-1 g."""

@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from decaf.probe.design import Design, badly_scaled, make_design, warn_badly_scaled
+from decaf.probe.design import Design, Wanted, badly_scaled, make_design, warn_badly_scaled
 from decaf.probe.losses import Floats, Softmax, SquaredHinge
-from decaf.probe.solver import Problem, Solution, minimise
+from decaf.probe.solver import GATHER, Point, Problem, Solution, Way, minimise
 from decaf.probe.team import cores_for, team
 
 CLASS_BLOCK = 4e8  # bytes of one (classes, samples) array above which independent classes are solved in turns
 SMALL = 3e5  # numbers in X times classes below which everything is done in float64 ...
 SMALL_TOL = 1e-17  # ... to this gap, since it costs next to nothing
+APPROACH_TOL = 1e-2  # relative gap at values of C that are only on the way ...
+APPROACH_STEPS = 2  # ... of which there are so many per power of ten
+DESIGN_CORES_FROM = 1e6  # numbers in X from which several cores make the design
 THREADS_FROM = 2e7  # multiply-adds of one product with all classes from which blocks of classes run side by side
 
 
@@ -80,58 +83,78 @@ class Path:
         self.design = self._make(np.float64 if double else np.float32)
 
     def _make(self, dtype: Any) -> Design:
-        svm = self.settings.loss == "svm"
-        return make_design(self.data.X, self.data.weights, not svm, svm, dtype, len(self.bad_columns) > 0)
+        return make_design(self.data.X, self.data.weights, self._wanted(dtype))
+
+    def _wanted(self, dtype: Any) -> Wanted:
+        svm, wild = self.settings.loss == "svm", len(self.bad_columns) > 0
+        cores = cores_for(self.settings.n_jobs) if self.data.X.size > DESIGN_CORES_FROM else 1
+        return Wanted(not svm, svm, dtype, wild, cores)
 
     def solve(
         self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None
     ) -> Iterator[Fitted]:
         """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`."""
-        drift = None
-        for C in Cs:
-            found = self._at(float(C), rows, start, drift)
-            if not self._reached(found) and self.design.A.dtype == np.float32:
-                found = self._in_double(float(C), rows, found.weights)
-            if not self._reached(found):
-                warn_unproven(C, found, self.settings)
-            drift = None if start is None else found.weights - start
-            start = found.weights
-            yield self._fitted(C, found)
+        problem = self._problem(rows)
+        W = np.zeros((problem.loss.classes, problem.A.shape[1]), problem.A.dtype)
+        if start is not None:
+            W[:] = start
+        at, drift = Point.bare(W), None
+        approach = self._approach(problem, min(Cs)) if start is None else []
+        for C, goal in [*((C, APPROACH_TOL) for C in approach), *((float(C), self.goal) for C in Cs)]:
+            found = self._at(C, goal, rows, at, drift)
+            drift = self._drift(rows, found.point, at)
+            at = found.point
+            if goal == self.goal:
+                if not self._reached(found):
+                    warn_unproven(C, found, self.settings)
+                yield self._fitted(C, found)
+
+    def _approach(self, problem: Problem, C: float) -> list[float]:
+        """Values of C on the way to the first: from one at which scores stay near 0, by the steps of the usual grid."""
+        easy = 1 / max(float(np.einsum("ij,ij->", problem.A, problem.A)) / len(problem.A), 1e-300)
+        steps = int(max(np.log10(C / easy), 0) * APPROACH_STEPS)
+        return [C / 10 ** (step / APPROACH_STEPS) for step in range(steps, 0, -1)]
+
+    def _drift(self, rows: NDArray[np.intp] | None, here: Point, before: Point) -> Way | None:
+        known = not (here.is_bare or before.is_bare) and before.weights.dtype == here.weights.dtype
+        return self._problem(rows).way(here, before) if known else None
 
     def _reached(self, found: Solution) -> bool:
         return bool(np.all(found.gap <= self.settings.tol))
 
-    def _in_double(self, C: float, rows: NDArray[np.intp] | None, start: Floats) -> Solution:
-        """Once more from where float32 ended, in float64. The coordinates are the same."""
+    def _at(self, C: float, goal: float, rows: NDArray[np.intp] | None, start: Point, drift: Way | None) -> Solution:
+        """The solution for one C; where float32 does not reach it, again in float64, whose coordinates are the same."""
+        found = self._minimise(C, goal, rows, start, drift)
+        if goal != self.goal or self._reached(found) or self.design.A.dtype == np.float64:
+            return found
         self.design = self._make(np.float64)
-        return self._at(C, rows, start)
+        return self._minimise(C, goal, rows, Point.bare(found.point.weights.astype(np.float64)), None)
 
-    def _at(
-        self, C: float, rows: NDArray[np.intp] | None, start: Floats | None, drift: Floats | None = None
+    def _minimise(
+        self, C: float, goal: float, rows: NDArray[np.intp] | None, start: Point, drift: Way | None
     ) -> Solution:
         problem = self._problem(rows)
-        outputs = problem.loss.classes
-        W = np.zeros((outputs, problem.A.shape[1]), problem.A.dtype)
-        if start is not None:
-            W[:] = start
-        drift = None if drift is None else drift.astype(W.dtype)
         if isinstance(problem.loss, Softmax):
-            return self._together(problem, problem.loss, C, W, drift)
-        return self._in_blocks(problem, C, W, drift)
+            return self._together(problem, problem.loss, C, goal, start, drift)
+        return self._in_blocks(problem, C, goal, start, drift)
 
-    def _together(self, problem: Problem, loss: Softmax, C: float, W: Floats, drift: Floats | None) -> Solution:
+    def _together(
+        self, problem: Problem, loss: Softmax, C: float, goal: float, start: Point, drift: Way | None
+    ) -> Solution:
         """Coupled classes: rows are shared out."""
-        c = C / 2 if len(W) == 2 else C  # one weight vector w for two classes is +w/2 and -w/2
-        with team(self._cores(problem, len(W)), len(problem.A), problem.A.itemsize * len(W)) as workers:
+        classes = loss.classes
+        c = C / 2 if classes == 2 else C  # one weight vector w for two classes is +w/2 and -w/2
+        with team(self._cores(problem, classes), len(problem.A), problem.A.itemsize * classes) as workers:
             shared = replace(problem, team=workers, loss=replace(loss, team=workers))
-            return minimise(shared, c, W, self.goal, self.settings.max_iter, drift)
+            return minimise(shared, c, start, goal, self.settings.max_iter, drift)
 
     def _cores(self, problem: Problem, classes: int) -> int:
         return cores_for(self.settings.n_jobs) if problem.A.size * classes > THREADS_FROM else 1
 
-    def _in_blocks(self, problem: Problem, C: float, W: Floats, drift: Floats | None) -> Solution:
+    def _in_blocks(self, problem: Problem, C: float, goal: float, start: Point, drift: Way | None) -> Solution:
         """Classes that do not touch each other: a block for each core, and small enough for memory."""
         assert isinstance(problem.loss, SquaredHinge)
+        W = start.weights
         cores = self._cores(problem, len(W))
         largest = max(int(CLASS_BLOCK / (problem.A.itemsize * len(problem.A) * cores)), 1)
         count = -(-max(len(W), cores) // largest)
@@ -141,10 +164,11 @@ class Path:
         def one(block: slice) -> Solution:
             assert isinstance(problem.loss, SquaredHinge)
             part = replace(problem, loss=problem.loss.take(block))
-            return minimise(
-                part, C, W[block], self.goal, self.settings.max_iter, None if drift is None else drift[block]
-            )
+            way = None if drift is None else drift.take(block)
+            found = minimise(part, C, start.take(block), goal, self.settings.max_iter, way)
+            return found if kept else replace(found, point=Point.bare(found.point.weights))
 
+        kept = problem.A.itemsize * len(problem.A) * len(W) <= CLASS_BLOCK
         blocks = tuple(slice(low, high) for low, high in itertools.pairwise(bounds))
         with team(cores, 1, 1) as workers:
             return _joined(workers.map(one, blocks))
@@ -163,17 +187,17 @@ class Path:
             return Problem(
                 A, Softmax(y, data.classes, softmax_weights(y, weights, data.class_weights)), design.spectrum
             )
-        gram_cost = 1.0 if design.gram is not None else 2.0 * A.shape[1]
+        gram_cost = GATHER if design.gram is not None else float(A.shape[1])
         loss = hinge_of(y, weights, data.class_weights)
         return Problem(A, loss, design.spectrum, lambda active: design.take_gram(index[active]), gram_cost)
 
     def _fitted(self, C: float, found: Solution) -> Fitted:
-        coef, bias = self.design.coefficients(found.weights)
+        coef, bias = self.design.coefficients(found.point.weights)
         if self.settings.loss == "logistic" and self.data.classes == 2:
             coef, bias = coef[1:] - coef[:1], bias[1:] - bias[:1]
         elif self.settings.loss == "logistic":
             bias = bias - bias.mean()
-        return Fitted(C, coef, bias, found.gap, found.iterations, found.weights)
+        return Fitted(C, coef, bias, found.gap, found.iterations, found.point.weights)
 
 
 def softmax_weights(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> Floats:
@@ -187,8 +211,9 @@ def _float32_holds(X: Floats) -> bool:
 
 
 def _joined(parts: list[Solution]) -> Solution:
+    points = [one.point for one in parts]
     return Solution(
-        np.concatenate([one.weights for one in parts]),
+        Point(*(np.concatenate([getattr(p, name) for p in points]) for name in ("weights", "margins", "pull"))),
         np.concatenate([one.gap for one in parts]),
         np.concatenate([one.iterations for one in parts]),
     )

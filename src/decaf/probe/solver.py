@@ -27,11 +27,12 @@ Loss = SquaredHinge | Softmax
 
 MEMORY = 10  # pairs that L-BFGS remembers
 STALL = 15  # iterations in which the objective falls by nothing but rounding, after which rounding is to blame
-DIRECT_COST = 60.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
-DIRECT_LATER = 8.0  # ... and more for a class that is still not done after so many iterations
+DIRECT_COST = 8.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
+DIRECT_LATER = 4.0  # ... and more for a class that is still not done after so many iterations
+DIRECT_CHEAP = 1e6  # ... and is always taken below this many
+SMALL_MATRIX = 2.0  # small Cholesky factorisations reach this fraction of the speed of large products
+GATHER = 80.0  # multiply-adds of a large product in the time that one number of a Gram matrix is fetched
 DOUBLE_COORDINATES = 512  # coordinates up to which float64 solves in them
-DRIFT_COST = 12.0  # ... below this, following the drift of the path does not pay
-DIRECT_CHEAP = 3e6  # ... and is always taken below this many
 
 
 @dataclass
@@ -72,11 +73,66 @@ class Factored:
         """(1 + c A^T A / n)^-1 gradient with c near the mean curvature of the classes."""
         power = round(float(np.log2(np.maximum(curvature.mean(), 1e-300))))
         if power not in self.factors:
-            identity = np.eye(len(self.covariance))
-            identity[-1, -1] = 0 if self.free_bias else 1
-            self.factors[power] = np.linalg.cholesky(identity + 2.0**power * self.covariance)
+            penalised = self.covariance * np.asarray(2.0**power, self.covariance.dtype)
+            penalised.flat[:: len(penalised) + 1] += 1
+            penalised[-1, -1] -= 1 if self.free_bias else 0
+            self.factors[power] = np.linalg.cholesky(penalised)
         (potrs,) = get_lapack_funcs(("potrs",), (gradient,))
         return np.ascontiguousarray(potrs(self.factors[power].T, gradient.T, lower=False)[0].T)
+
+
+@dataclass
+class Point:
+    """Where the classes are. Nothing of it depends on C.
+
+    `weights`: (classes, r); `margins`: (classes, n), or what else the loss is a function of; `pull`: (classes, r), the
+    gradient of the loss by the weights. The last two are empty where they are not kept.
+    """
+
+    weights: Floats
+    margins: Floats
+    pull: Floats
+
+    @classmethod
+    def bare(cls, weights: Floats) -> Point:
+        """Only the weights."""
+        return cls(weights, weights[:, :0], weights[:, :0])
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is nothing but the weights."""
+        return self.margins.size == 0
+
+    def take(self, classes: slice) -> Point:
+        """Of some of the classes."""
+        return Point(self.weights[classes], self.margins[classes], self.pull[classes])
+
+
+@dataclass
+class Way:
+    """`weights`: (classes, r), a direction; `change`: of the margins along it."""
+
+    weights: Floats
+    change: Floats
+
+    def take(self, classes: slice) -> Way:
+        """Of some of the classes."""
+        return Way(self.weights[classes], self.change[classes])
+
+
+def scores(team: Team, weights: Floats, A: Floats) -> Floats:
+    """weights A^T, (classes, n)."""
+    result = np.empty((len(weights), len(A)), A.dtype)
+    team.map(lambda rows: np.matmul(weights, A[rows].T, out=result[:, rows]), team.coarse)
+    return result
+
+
+def gathered(team: Team, residual: Floats, A: Floats) -> Floats:
+    """residual A, (classes, r)."""
+    parts = team.map(lambda rows: residual[:, rows] @ A[rows], team.coarse)
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]
 
 
 @dataclass
@@ -90,39 +146,51 @@ class Problem:
     loss: Loss
     spectrum: Spectrum | Factored
     gram: Callable[[NDArray[np.intp]], Floats] | None = None
-    gram_cost: float = 1.0
+    gram_cost: float = GATHER
     team: Team = field(default_factory=Team)
 
     def scores(self, weights: Floats) -> Floats:
         """weights A^T, (classes, n)."""
-        result = np.empty((len(weights), len(self.A)), self.A.dtype)
-        self.team.map(lambda rows: np.matmul(weights, self.A[rows].T, out=result[:, rows]), self.team.coarse)
-        return result
+        return scores(self.team, weights, self.A)
 
     def gathered(self, residual: Floats) -> Floats:
         """residual A, (classes, r)."""
-        parts = self.team.map(lambda rows: residual[:, rows] @ self.A[rows], self.team.coarse)
-        for part in parts[1:]:
-            parts[0] += part
-        return parts[0]
+        return gathered(self.team, residual, self.A)
+
+    def margins(self, weights: Floats) -> Floats:
+        """What the loss is a function of, one row for each class."""
+        return self.loss.margins(self.scores(weights))
+
+    def change(self, loss: Loss, weights: Floats, direction: Floats) -> Floats:
+        """How the margins of a loss change from `weights` along `direction`, for its `step` and `move`."""
+        return loss.margins(self.scores(direction))
+
+    def pull(self, residual: Floats, weights: Floats) -> Floats:
+        """The gradient of the loss by the weights, (classes, r)."""
+        return self.gathered(residual)
+
+    def way(self, here: Point, before: Point) -> Way:
+        """The way the solution came, to be followed further."""
+        return Way(here.weights - before.weights, here.margins - before.margins)
 
 
 @dataclass
 class Solution:
-    """`weights`: (classes, r); `gap`: relative, (groups,); `iterations`: (groups,)."""
+    """`point`: the optimum; `gap`: relative, (groups,); `iterations`: (groups,)."""
 
-    weights: Floats
+    point: Point
     gap: Floats
     iterations: NDArray[np.intp]
 
 
 @dataclass
 class _State:
-    """Everything that has one row per class."""
+    """Everything that has one row per class. `pull` is None where it is not known at these margins."""
 
     W: Floats
     margins: Floats
     loss: Loss
+    pull: Floats | None = None
     pairs: list[tuple[Floats, Floats, Floats]] = field(default_factory=list)
     last: tuple[Floats, Floats] | None = None  # weights and gradient of the iteration before
     ready: Evaluation | None = None  # the loss at the margins, where the line search left it
@@ -131,48 +199,63 @@ class _State:
         assert isinstance(self.loss, SquaredHinge)
         pairs = [(s[keep], y[keep], rho[keep]) for s, y, rho in self.pairs]
         last = None if self.last is None else (self.last[0][keep], self.last[1][keep])
-        return _State(self.W[keep], self.margins[keep], self.loss.take(keep), pairs, last)
+        pull = None if self.pull is None else self.pull[keep]
+        return _State(self.W[keep], self.margins[keep], self.loss.take(keep), pull, pairs, last)
 
 
-def minimise(
-    problem: Problem, c: float, start: Floats, tol: float, max_iter: int, drift: Floats | None = None
-) -> Solution:
-    """Minimise from `start` (classes, r) until each class (or, where they are coupled, the sum) has a gap <= tol.
+def _complete(problem: Problem, point: Point) -> Point:
+    """A point of its own, with margins and pull."""
+    if not point.is_bare:
+        return Point(point.weights.copy(), point.margins.copy(), point.pull.copy())
+    margins = problem.margins(point.weights)
+    return Point(point.weights.copy(), margins, problem.pull(problem.loss.evaluate(margins).residual, point.weights))
 
-    `drift`: (classes, r), the way the solution moved at the last change of C: searched first, it saves iterations.
+
+def minimise(problem: Problem, c: float, start: Point, tol: float, max_iter: int, drift: Way | None = None) -> Solution:
+    """Minimise from `start` until each class (or, where they are coupled, the sum) has a gap <= tol.
+
+    `drift`: the way the solution moved at the last change of C: searched first, it saves iterations.
     """
     loss = problem.loss
-    state = _State(start.copy(), loss.margins(problem.scores(start)), loss)
-    if drift is not None and drift.any():
+    end = _complete(problem, start)
+    state = _State(end.weights.copy(), end.margins.copy(), loss, end.pull)
+    if drift is not None and drift.weights.any():
         _follow(problem, state, drift, c)
-    groups = len(start) if loss.separable else 1
-    weights, gaps = start.copy(), np.full(groups, np.inf)
+    groups = len(end.weights) if loss.separable else 1
+    gaps = np.full(groups, np.inf)
     iterations, left = np.zeros(groups, np.intp), np.arange(groups)
     best, since = np.inf, 0
     for iteration in range(max_iter + 1):
         got = state.ready or state.loss.evaluate(state.margins)
-        point = _gradient(problem, state, got, c)
-        if isinstance(loss, Softmax) and point.gap.item() <= tol:
-            got, point = _settle(problem, state, loss, c)
-        gaps[left], iterations[left] = point.gap[:, 0], iteration
-        weights[left if loss.separable else slice(None)] = state.W
-        open_ = point.gap[:, 0] > tol
-        total = float(point.objective.sum())
+        here = _gradient(problem, state, got, c)
+        if isinstance(loss, Softmax) and here.gap.item() <= tol:
+            got, here = _settle(problem, state, loss, c)
+        gaps[left], iterations[left] = here.gap[:, 0], iteration
+        open_ = here.gap[:, 0] > tol
+        total = float(here.objective.sum())
         fell = total < best * (1 - 4 * np.finfo(state.W.dtype).eps)
         best, since = (total, 0) if fell else (best, since + 1)
-        if not open_.any() or since > STALL or not np.isfinite(total):
+        ended = not open_.any() or since > STALL or not np.isfinite(total) or iteration == max_iter
+        shrinks = loss.separable and not ended and open_.mean() < 0.8
+        if ended or shrinks:
+            _write(end, state, left if loss.separable else slice(None))
+        if ended:
             break
-        if loss.separable and open_.mean() < 0.8:
+        if shrinks:
             state, left, best = state.take(open_), left[open_], np.inf
             got = Evaluation(got.value[open_], got.residual[open_], got.curvature[open_])
-            point = _Point(point.gradient[open_], point.objective[open_], point.gap[open_])
-        if iteration < max_iter:
-            _advance(problem, state, got, point.gradient, c, DIRECT_COST * (1 + (iteration / DIRECT_LATER) ** 2))
-    return Solution(weights, gaps, iterations)
+            here = _Local(here.gradient[open_], here.objective[open_], here.gap[open_])
+        _advance(problem, state, got, here.gradient, c, DIRECT_COST * (1 + (iteration / DIRECT_LATER) ** 2))
+    return Solution(end, gaps, iterations)
+
+
+def _write(end: Point, state: _State, rows: Any) -> None:
+    assert state.pull is not None
+    end.weights[rows], end.margins[rows], end.pull[rows] = state.W, state.margins, state.pull
 
 
 @dataclass
-class _Point:
+class _Local:
     """`gradient`: (classes, r); `objective` and relative `gap`: (groups, 1)."""
 
     gradient: Floats
@@ -180,8 +263,10 @@ class _Point:
     gap: Floats
 
 
-def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> _Point:
-    gradient = np.asarray(c, state.W.dtype) * problem.gathered(got.residual)
+def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> _Local:
+    if state.pull is None:
+        state.pull = problem.pull(got.residual, state.W)
+    gradient = np.asarray(c, state.W.dtype) * state.pull
     if not problem.spectrum.free_bias:
         gradient += state.W
         penalised, weights = gradient, state.W
@@ -190,18 +275,18 @@ def _gradient(problem: Problem, state: _State, got: Evaluation, c: float) -> _Po
         penalised, weights = np.ascontiguousarray(gradient[:, :-1]), np.ascontiguousarray(state.W[:, :-1])
     objective = state.loss.dot(weights, weights) / 2 + c * got.value
     gap = state.loss.dot(penalised, penalised) / 2 / np.maximum(objective, np.finfo(np.float32).tiny)
-    return _Point(gradient, objective, gap)
+    return _Local(gradient, objective, gap)
 
 
-def _settle(problem: Problem, state: _State, loss: Softmax, c: float) -> tuple[Evaluation, _Point]:
+def _settle(problem: Problem, state: _State, loss: Softmax, c: float) -> tuple[Evaluation, _Local]:
     """Make the free biases optimal for the weights; only then does the gradient bound the gap."""
     for _ in range(3):
         step, decrement = loss.settle(state.margins)
         state.W[:, -1:] += step
-        state.margins += step
+        loss.shift(state.margins, step)
         if decrement < 1e-10 * float(np.abs(loss.weights).sum()):
             break
-    state.last = state.ready = None
+    state.last = state.ready = state.pull = None
     got = loss.evaluate(state.margins)
     point = _gradient(problem, state, got, c)
     point.gap += c * loss.settle(state.margins)[1] / np.maximum(point.objective, np.finfo(np.float32).tiny)
@@ -222,29 +307,32 @@ def _advance(problem: Problem, state: _State, got: Evaluation, gradient: Floats,
         direction = np.where(uphill, plain, direction)
         begin = state.loss.dot(direction, gradient)
     state.last = (state.W, gradient)
-    _move(problem, state, direction, begin, c)
+    _move(problem, state, direction, problem.change(state.loss, state.W, direction), begin, c)
 
 
-def _follow(problem: Problem, state: _State, drift: Floats, c: float) -> None:
-    """Move along the drift of the path, but for classes whose Newton steps are few and cheap from where they are."""
+def _follow(problem: Problem, state: _State, drift: Way, c: float) -> None:
+    """Move along the drift of the path, whose change is known, but for classes that Newton's step serves better."""
     got = state.loss.evaluate(state.margins)
-    if isinstance(state.loss, SquaredHinge) and problem.gram is not None:
-        drift = drift * (_newton_cost(problem, got) > DRIFT_COST * problem.A.size)[:, None]
+    weights, change = drift.weights, drift.change.copy()
+    if problem.gram is not None:
+        slow = _newton_cost(problem, got) > DIRECT_COST * problem.A.size
+        if not slow.any():
+            return
+        weights, change = weights * slow[:, None], change * slow[:, None]
     gradient = _gradient(problem, state, got, c).gradient
     state.last = (state.W, gradient)
-    _move(problem, state, drift, state.loss.dot(gradient, drift), c)
+    _move(problem, state, weights, change, state.loss.dot(gradient, weights), c)
 
 
-def _move(problem: Problem, state: _State, direction: Floats, begin: Floats, c: float) -> None:
-    """To the end of a line search along `direction`, where the slope is `begin`."""
-    change = state.loss.margins(problem.scores(direction))
+def _move(problem: Problem, state: _State, direction: Floats, change: Floats, begin: Floats, c: float) -> None:
+    """To the end of a line search along `direction`, where margins change by `change` and the slope is `begin`."""
     penalised = slice(None, -1) if problem.spectrum.free_bias else slice(None)
     part, weights = direction[:, penalised], state.W[:, penalised]
     line = Line(state.loss.dot(weights, part), state.loss.dot(part, part), begin, c)
     t, state.ready = state.loss.step(state.margins, change, line)
     state.W = state.W + t * direction
-    change *= t
-    state.margins += change
+    state.loss.move(state.margins, change, t)
+    state.pull = None
 
 
 def _remember(state: _State, gradient: Floats) -> None:
@@ -270,10 +358,11 @@ def _lbfgs(state: _State, spectrum: Spectrum | Factored, gradient: Floats, curva
 
 
 def _newton_cost(problem: Problem, got: Evaluation) -> NDArray[np.float64]:
-    """(classes,), in multiply-adds of a large matrix product, which small matrices reach a tenth of."""
+    """(classes,), in multiply-adds of a large matrix product."""
     counts = np.count_nonzero(got.residual, axis=1).astype(np.float64)
     r = problem.A.shape[1]
-    in_samples, in_coordinates = 10 * counts**3 / 3 + problem.gram_cost * counts**2, 10 * r**3 / 3 + 2 * counts * r**2
+    in_samples = SMALL_MATRIX * counts**3 / 3 + problem.gram_cost * counts**2
+    in_coordinates = SMALL_MATRIX * r**3 / 3 + counts * r**2
     return np.asarray(np.minimum(in_samples, in_coordinates))
 
 

@@ -6,7 +6,7 @@ OpenBLAS's own threads wait for each other in a loop, which on a busy machine co
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CALM_BELOW = 2e7  # numbers
@@ -29,11 +30,15 @@ class Team:
     fine: tuple[slice, ...] = (slice(None),)
     pool: ThreadPoolExecutor | None = None
 
-    def map(self, work: Callable[[slice], Result], slices: tuple[slice, ...]) -> list[Result]:
-        """work(slice) for each, in order."""
-        if self.pool is None or len(slices) == 1:
-            return [work(rows) for rows in slices]
-        return list(self.pool.map(work, slices))
+    def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """work(item) for each, in order."""
+        if self.pool is None or len(items) == 1:
+            return [work(item) for item in items]
+        return list(self.pool.map(work, items))
+
+    def do(self, *jobs: Callable[[], Result]) -> list[Result]:
+        """What each of them returns."""
+        return self.map(lambda job: job(), jobs)
 
 
 @cache
