@@ -69,7 +69,6 @@ def probe(
     pictures and is tested on the others, several times. C is chosen within the part it learns from.
 
     \b
-    decaf probe features
     decaf probe features --train-per-class 30 --curve 1,5,15,30 -o report
     decaf probe others --compare report
     """
