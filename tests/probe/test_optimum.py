@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from decaf.probe import LinearProbe, ScalingWarning
+from decaf.probe import LinearProbe, LinearProbeCV, ScalingWarning, path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import reference
@@ -154,5 +154,23 @@ def test_too_few_iterations_are_said() -> None:
     from sklearn.exceptions import ConvergenceWarning
 
     X, index, _ = make(900, 320, 12, 0, "plain", np.float32)
-    with pytest.warns(ConvergenceWarning, match=r"relative gap is .* after 1 iterations"):
+    with pytest.warns(ConvergenceWarning, match=r"relative gap is .* after 8 iterations"):
         LinearProbe("logistic", C=10, max_iter=1).fit(X, index)
+
+
+def test_a_large_c_is_approached_and_takes_few_iterations() -> None:
+    """Started from 0 at once, this takes 865 iterations."""
+    X, index, _ = make(900, 120, 30, 5, "plain", np.float32)
+    probe = LinearProbe("logistic", C=3).fit(X, index)
+    assert probe.gap_ <= 1e-4 and probe.n_iter_ <= 60
+
+
+@pytest.mark.parametrize("loss", ["svm", "logistic"])
+def test_what_is_not_kept_along_the_path_changes_nothing(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, index, _ = make(900, 120, 12, 5, "plain", np.float32)
+    options = {"loss": loss, "Cs": [0.01, 0.1, 1.0], "random_state": 0, "n_jobs": 1}
+    kept = LinearProbeCV(**options).fit(X, index)
+    monkeypatch.setattr(path, "CLASS_BLOCK", 4 * 4 * 900)  # a few classes at a time, only their weights kept
+    bare = LinearProbeCV(**options).fit(X, index)
+    assert kept.C_ == bare.C_
+    np.testing.assert_allclose(bare.coef_, kept.coef_, atol=0.02 * np.abs(kept.coef_).max())

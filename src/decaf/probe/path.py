@@ -98,15 +98,17 @@ class Path:
         W = np.zeros((problem.loss.classes, problem.A.shape[1]), problem.A.dtype)
         if start is not None:
             W[:] = start
-        at, drift = Point.bare(W), None
-        approach = self._approach(problem, min(Cs)) if start is None else []
-        for C, goal in [*((C, APPROACH_TOL) for C in approach), *((float(C), self.goal) for C in Cs)]:
-            found = self._at(C, goal, rows, at, drift)
-            drift = self._drift(rows, found.point, at)
-            at = found.point
-            if goal == self.goal:
-                if not self._reached(found):
-                    warn_unproven(C, found, self.settings)
+        at, drift, on_the_way = Point.bare(W), None, np.zeros(1, np.intp)
+        approach = self._approach(problem, float(Cs[0])) if start is None else []
+        for number, C in enumerate([*approach, *map(float, Cs)]):
+            wanted = number >= len(approach)
+            found = self._at(C, self.goal if wanted else max(self.goal, APPROACH_TOL), rows, at, drift)
+            found.iterations += on_the_way
+            drift, at = self._drift(rows, found.point, at), found.point
+            on_the_way = found.iterations * int(not wanted)
+            if wanted and not self._reached(found):
+                warn_unproven(C, found, self.settings)
+            if wanted:
                 yield self._fitted(C, found)
 
     def _approach(self, problem: Problem, C: float) -> list[float]:
