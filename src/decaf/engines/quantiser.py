@@ -28,7 +28,14 @@ _PERCENTILE = 99.99  # of the numbers of a tensor lie inside of its range
 _PREPROCESSED = {"onnx.quant.pre_process": "onnxruntime.quant"}  # else it logs that graphs should be simplified first
 # Rounded is what convolutions and matrix products read, and nothing else. So every tensor people know keeps its name
 # and holds what its layer computes, and nothing is rounded twice on its way through a ReLU, a pooling layer or a
-# normalisation; OpenVINO fuses the rounding into the layer before.
+# normalisation; OpenVINO fuses the rounding into the layer before. A batch normalisation stays where it is: behind a
+# convolution with a scale per channel it is one more scale per channel, and OpenVINO folds the two.
+#
+# Chosen by measurement. SqueezeNet 1.1 to `features`, 50 pictures, cosine to f32 mean / worst: as it is .9985 / .9906;
+# one scale for all channels of a kernel .9978 / .9898; symmetric s8 activations, which waste a bit behind every ReLU,
+# .9929 / .9042; zero points of 0 or 128 only .9985 / .9895; biases as s32 .9986 / .9900; pooling layers in eight bits
+# the same bits. None of them was faster, in SqueezeNet or CaffeNet. Nor is one way to find the ranges nearer than the
+# others: EfficientNet-lite0 to `pool` minmax .9948 / .9850, percentile .9948 / .9870, entropy .9946 / .9842.
 _OPTIONS = {
     "OpTypesToExcludeOutputQuantization": list(WEIGHING),
     "QDQKeepRemovableActivations": True,
