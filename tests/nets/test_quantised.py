@@ -101,3 +101,15 @@ def test_nodes_come_in_the_order_of_the_first_graph() -> None:
     )
     in_order_of(first, made)
     assert [node.output[0] for node in made.graph.node] == ["b", "c", "d", "n1", "n2", "e"]
+
+
+def test_eight_bits_that_end_a_graph_are_a_layer() -> None:
+    """Other quantisers round the output as well, and in ONNX Runtime's own operators only the way back is a float."""
+    net = quantised(old_file(17, 8))
+    model = onnx.ModelProto()
+    model.CopyFrom(net.model)
+    scale = [name for node in model.graph.node if node.op_type == "QuantizeLinear" for name in node.input[1:]][:2]
+    model.graph.node.append(helper.make_node("QuantizeLinear", ["scores", *scale], ["rounded"]))
+    model.graph.node.append(helper.make_node("DequantizeLinear", ["rounded", *scale], ["out"]))
+    model.graph.output[0].name = "out"
+    assert [layer.name for layer in net.with_model(model, "made", {}).layers][-2:] == ["scores", "out"]
