@@ -61,7 +61,7 @@ class MeanEngine:
         self.runtime = Runtime("mean", "1", "none", "f32", threads, batch)
         self.sizes = (3, 6)
 
-    def run(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], ...]:
+    def run(self, pictures: Sequence[NDArray[np.uint8]], views: Sequence[int] = ()) -> tuple[NDArray[np.float32], ...]:
         assert 0 < len(pictures) <= self.runtime.batch
         means = [picture.mean(axis=(0, 1)) for picture in pictures]
         firsts = [np.tile(picture[0, 0], 2) for picture in pictures]

@@ -18,8 +18,8 @@ from decaf.cli.main import main
 from decaf.engines import openvino
 from decaf.errors import BrokenPicture, SettingsDiffer, TableError, UnknownName
 from decaf.features import loading
-from decaf.images.prepare import VIEWS
 from decaf.nets.net import Net
+from decaf.nets.views import VIEWS
 from tests.features.helpers import shard_bytes, tiny_net
 
 LAYERS = ("pool", "fc", "prob")

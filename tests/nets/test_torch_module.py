@@ -86,6 +86,8 @@ FLAT = node("Flatten", "x", "flat")
 STATISTICS = {"s": some(3), "b": some(3), "m": some(3), "v": positive(3)}
 CASES: dict[str, Case] = {
     "relu": Case([node("Relu")]),
+    "pad": Case([node("Pad", "x pads")], {"pads": np.array([0, 0, 1, 2, 0, 1, 3, 4])}),
+    "pad with a value": Case([node("Pad", "x pads v")], {"pads": np.array([0] * 6 + [3, 4]), "v": np.float32(2.5)}),
     "sigmoid": Case([node("Sigmoid")]),
     "identity": Case([node("Identity")]),
     "global average": Case([node("GlobalAveragePool")]),
@@ -312,16 +314,18 @@ def test_a_batch_gives_the_rows_of_its_pictures(lite0: Net) -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_the_module_equals_the_engine(name: str) -> None:
     if REGISTRY[name].parameter_file is None:
-        pytest.skip(f"{REGISTRY[name].package} is not installed")
+        pytest.skip(f"the parameters of {name} are not here")
     net = load_net(name)
     side = net.input_side
     coarse = np.random.default_rng(1).integers(0, 256, (2, side // 20, side // 20, 3), dtype=np.uint8)
     pictures = coarse.repeat(20, 1).repeat(20, 2)
     pictures = np.pad(pictures, ((0, 0), (0, side - pictures.shape[1]), (0, side - pictures.shape[2]), (0, 0)))
-    scaled = (pictures.astype(np.float32) - 127) / 128
+    ordered = pictures if net.preprocess.channels == "RGB" else pictures[..., ::-1]
+    scaled = (ordered.astype(np.float32) - np.float32(net.preprocess.mean)) / np.float32(net.preprocess.std)
+    layers = [net.default_layer, "prob"]
     with torch.no_grad():
-        wanted = OnnxModule(net.model, ["pool", "prob"])(torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy()))
-    for values, tensor in zip(make_engine(net, ["pool", "prob"]).run(list(pictures)), wanted.values(), strict=True):
+        wanted = OnnxModule(net.model, layers)(torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy()))
+    for values, tensor in zip(make_engine(net, layers).run(list(pictures)), wanted.values(), strict=True):
         assert np.abs(values - tensor.numpy()).max() <= 1e-5 * tensor.abs().max()
 
 

@@ -15,14 +15,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-_SECONDS_BETWEEN_LINES = 30
+SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value to stdout, nothing else.")
 preprocess_option = click.option(
     "--preprocess",
     metavar="RULE",
-    help="How pixels become the input of an ONNX file that does not say: torchvision, or fields such as "
-    "size=256,mean=127,std=128.",
+    help="How pixels become the input of an ONNX file that does not say: torchvision, paper, decaf-release, caffe, or "
+    "fields such as size=256,mean=127,std=128; mean=FILE.npy is a mean image.",
+)
+random_weights_option = click.option(
+    "--random-weights",
+    metavar="SEED",
+    type=click.IntRange(0),
+    help="Random parameters in place of the trained ones; a SEED gives the same ones everywhere.",
 )
 
 
@@ -68,7 +74,7 @@ def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]
             done, broken = done + new_rows, broken + new_broken
             progress.update(bar, completed=done, broken=broken)
             now = time.monotonic()
-            if not quiet and not on_terminal and now - last_line > _SECONDS_BETWEEN_LINES:
+            if not quiet and not on_terminal and now - last_line > SECONDS_BETWEEN_LINES:
                 rate = done / (now - started)
                 left = (total - done) / rate / 60
                 click.echo(f"{done:,}/{total:,}, {rate:.0f} images/s, {left:.0f} min left, {broken} broken", err=True)

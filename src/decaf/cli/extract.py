@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from decaf.cli.common import json_option, preprocess_option, print_json, progress_bar
+from decaf.cli.common import json_option, preprocess_option, print_json, progress_bar, random_weights_option
 
 
 @click.command()
@@ -72,12 +72,14 @@ from decaf.cli.common import json_option, preprocess_option, print_json, progres
 )
 @click.option(
     "--resize",
-    type=click.Choice(["default", "warp", "short-side"]),
+    type=click.Choice(["default", "warp", "short-side", "square"]),
     default="default",
     show_default=True,
-    help="warp ignores the picture's shape, as in the DeCAF paper; default is the network's own rule.",
+    help="warp ignores the picture's shape, as in the DeCAF paper; square is the middle of short-side; default is the "
+    "network's own rule.",
 )
 @preprocess_option
+@random_weights_option
 @click.option(
     "--jobs",
     metavar="N",
@@ -188,12 +190,15 @@ def extract(
 
 
 def _say_before(job: Any, work: Any) -> None:
+    from decaf.nets.preprocess import mean_note
+
     layers = ", ".join(layer.name for layer in job.layers)
     pictures, rows = len(job.rows.listing), len(job.rows)
     count = f"{pictures:,} pictures" if rows == pictures else f"{pictures:,} pictures, {rows:,} rows"
     click.echo(f"{count}, {job.net.name}: {layers}; {job.engine.runtime}")
-    if job.engine.runtime.note:
-        click.echo(f"note: {job.engine.runtime.note}", err=True)
+    for note in (job.engine.runtime.note, mean_note(job.options.preprocess, job.net.preprocess)):
+        if note:
+            click.echo(f"note: {note}", err=True)
     if job.rows.boxes and job.rows.boxes.unused:
         unused = job.rows.boxes.unused
         click.echo(f"note: {len(unused):,} paths with boxes are no picture here, first {unused[0]}", err=True)

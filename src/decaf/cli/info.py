@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from decaf.cli.common import json_option, preprocess_option, print_json
+from decaf.cli.common import json_option, preprocess_option, print_json, random_weights_option
 from decaf.viz.text import one_line
 
 _SHOWN = 20
@@ -18,8 +18,9 @@ _SHOWN = 20
 @click.command()
 @click.argument("thing", metavar="DIR|NET|FILE|MODEL")
 @preprocess_option
+@random_weights_option
 @json_option
-def info(thing: str, preprocess: str | None, as_json: bool) -> None:
+def info(thing: str, preprocess: str | None, random_weights: int | None, as_json: bool) -> None:
     """Tell what a feature folder, a net, an ONNX file or a fitted model is, and how it was made.
 
     \b
@@ -33,7 +34,7 @@ def info(thing: str, preprocess: str | None, as_json: bool) -> None:
     elif looks_like_model(thing):
         about = _model(thing)
     else:
-        about = describe_net(thing, preprocess)
+        about = describe_net(thing, preprocess, random_weights)
     if as_json:
         print_json(about)
     else:
@@ -77,11 +78,14 @@ def _model(file: str) -> dict[str, Any]:
     return {**head, "kind": about.pop("kind"), "loss": about.pop("loss"), what: names, "fit": fit, **about}
 
 
-def describe_net(name: str, preprocess: str | None) -> dict[str, Any]:
-    """What `info` and `nets show` tell of a network."""
-    from decaf.nets.registry import load_net
+def describe_net(name: str, preprocess: str | None, random_weights: int | None) -> dict[str, Any]:
+    """What `info` and `nets show` tell of a network, which is less where its parameters are not here."""
+    from decaf.nets.registry import REGISTRY, load_net
 
-    net = load_net(name, preprocess)
+    entry = REGISTRY.get(name)
+    if entry is not None and entry.parameter_file is None and random_weights is None:
+        return entry.about()
+    net = load_net(name, preprocess, random_weights)
     return {
         "net": net.name,
         "sha256": net.sha256,

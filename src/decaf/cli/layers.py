@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from decaf.cli.common import json_option, preprocess_option, print_json, print_table
+from decaf.cli.common import json_option, preprocess_option, print_json, print_table, random_weights_option
 
 
 @click.command()
 @click.argument("net", metavar="NET")
 @preprocess_option
+@random_weights_option
 @json_option
-def layers(net: str, preprocess: str | None, as_json: bool) -> None:
+def layers(net: str, preprocess: str | None, random_weights: int | None, as_json: bool) -> None:
     """List the layers of a net: what `--layer` takes, with shapes, parameters and multiply-adds per picture.
 
     \b
@@ -20,7 +21,7 @@ def layers(net: str, preprocess: str | None, as_json: bool) -> None:
     """
     from decaf.nets.registry import load_net
 
-    loaded = load_net(net, preprocess)
+    loaded = load_net(net, preprocess, random_weights)
     if as_json:
         print_json({"net": loaded.name, "layers": [layer.to_dict() for layer in loaded.layers]})
         return

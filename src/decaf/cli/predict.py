@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from decaf.cli.common import json_option, print_json, print_table, progress_bar
+from decaf.cli.common import (
+    json_option,
+    preprocess_option,
+    print_json,
+    print_table,
+    progress_bar,
+    random_weights_option,
+)
 from decaf.viz.text import one_line
 
 _SHOWN = 50
@@ -20,9 +27,16 @@ _SHOWN = 50
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
 @click.option("-o", "--out", metavar="OUT.csv", default="", help="Write a line per picture.")
 @click.option("--top", metavar="K", type=click.IntRange(1), default=1, show_default=True, help="The K best classes.")
-@click.option("--net", metavar="FILE.onnx", help="The network, where the model was fitted on features of a file.")
+@click.option(
+    "--net",
+    "net_file",
+    metavar="NAME|FILE.onnx",
+    help="The network, where the model was fitted on features of a file.",
+)
+@preprocess_option
+@random_weights_option
 @json_option
-def predict(model_file: str, sources: tuple[str, ...], out: str, top: int, net: str | None, as_json: bool) -> None:
+def predict(model_file: str, sources: tuple[str, ...], out: str, top: int, as_json: bool, **network: Any) -> None:
     """Label pictures with a MODEL that `decaf fit` wrote. SRC is a feature folder, refused where its features were made
     otherwise than the model's, or pictures as `decaf extract` takes them.
 
@@ -40,7 +54,7 @@ def predict(model_file: str, sources: tuple[str, ...], out: str, top: int, net: 
     features = as_feature_folder(sources)
     with tempfile.TemporaryDirectory(prefix="decaf-") as folder:
         if features is None:
-            features = _extract(model, sources, net, Path(folder), as_json)
+            features = _extract(model, sources, network, Path(folder), as_json)
         notes = model.check_features(features)
         predictions = model.predict(features, top)
     if out:
@@ -51,13 +65,13 @@ def predict(model_file: str, sources: tuple[str, ...], out: str, top: int, net: 
         _say(predictions, out, notes)
 
 
-def _extract(model: Any, sources: tuple[str, ...], net: str | None, folder: Path, quiet: bool) -> Any:
+def _extract(model: Any, sources: tuple[str, ...], network: dict[str, Any], folder: Path, quiet: bool) -> Any:
     from decaf.features.extract import run
     from decaf.features.feature_set import FeatureSet
     from decaf.features.folder import held
     from decaf.tasks.labelling import plan_extraction
 
-    job = plan_extraction(model, list(sources), net, folder)
+    job = plan_extraction(model, list(sources), out=folder, **network)
     with held(job.out, job.meta, job.rows, job.options) as work, progress_bar(work.rows, quiet) as progress:
         run(job, work, progress)
     return FeatureSet.open(folder)

@@ -60,11 +60,12 @@ class Engine(Protocol):
     sizes: tuple[int, ...]
     """Numbers per picture of each layer."""
 
-    def run(self, pictures: Pictures) -> tuple[NDArray[np.float32], ...]:
+    def run(self, pictures: Pictures, views: Sequence[int] = ()) -> tuple[NDArray[np.float32], ...]:
         """Compute the layers of a few pictures. Any number of threads may call it; `runtime.threads` run at a time.
 
         Args:
             pictures: up to `runtime.batch` arrays (side, side, 3) uint8, RGB.
+            views: which of the ten views each picture is, for a mean image; by default the centre.
 
         Returns:
             Each layer, flattened to (n, size) float32, channel first, in the order asked for; arrays of their own.

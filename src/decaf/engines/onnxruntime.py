@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from decaf.engines.base import Pictures, Runtime, batch_size, check_rows
 from decaf.errors import NetError, UnknownName
 from decaf.nets.catalogue import Layer
-from decaf.nets.cut import PIXELS, Pool, cut, pooled
+from decaf.nets.cut import PIXELS, VIEW, Pool, cut, pooled
 from decaf.nets.net import Net
+from decaf.nets.views import CENTER
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -45,20 +46,25 @@ class OnnxRuntimeEngine:
             raise NetError(f"ONNX Runtime cannot run {net.name} ({error}): export it with other operators") from error
         note = "ONNX Runtime computes in f32 here" if precision != "f32" else ""
         self._layers = layers = [pooled(layer, pool) for layer in layers]
+        self._takes_views = len(self._session.get_inputs()) > 1
         self._shape = (batch, net.input_side, net.input_side, 3)
         self._free = BoundedSemaphore(threads)
         self.sizes = tuple(layer.size for layer in layers)
         self.runtime = Runtime("onnxruntime", onnxruntime.__version__, _processor(device), "f32", threads, batch, note)
 
-    def run(self, pictures: Pictures) -> tuple[NDArray[np.float32], ...]:
+    def run(self, pictures: Pictures, views: Sequence[int] = ()) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.run`."""
         n = len(pictures)
         pixels = np.zeros(self._shape, np.uint8)
         for index, picture in enumerate(pictures):
             pixels[index] = picture
+        feeds: dict[str, NDArray[Any]] = {PIXELS: pixels}
+        if self._takes_views:
+            feeds[VIEW] = np.full(len(pixels), CENTER, np.int64)
+            feeds[VIEW][:n] = views or CENTER
         with self._free:
             try:
-                outputs: list[Any] = self._session.run(None, {PIXELS: pixels})
+                outputs: list[Any] = self._session.run(None, feeds)
             except Exception as error:  # its exceptions have no base class of their own
                 raise NetError(
                     f"ONNX Runtime failed ({error}): export the network for one picture at a time"

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from decaf.engines.base import Pictures, Runtime, batch_size, check_rows
 from decaf.errors import NetError
 from decaf.nets.catalogue import Layer
-from decaf.nets.cut import Pool, cut, pooled
+from decaf.nets.cut import PIXELS, VIEW, Pool, cut, pooled
 from decaf.nets.net import Net
+from decaf.nets.views import CENTER
 
 _INSTRUCTION_SETS = ("avx512_amx", "avx512", "avx2", "avx", "sse41", "sve", "asimd", "acl", "neon")
 
@@ -70,12 +71,14 @@ class OpenVinoEngine:
         version = ov.get_version().split("-")[0]
         self.runtime = Runtime("openvino", version, _instruction_set(compiled), precision, threads, batch, note)
 
-    def run(self, pictures: Pictures) -> tuple[NDArray[np.float32], ...]:
+    def run(self, pictures: Pictures, views: Sequence[int] = ()) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.run`."""
         request = self._idle.get()
         try:
             for index, picture in enumerate(pictures):
                 request.pixels[index] = picture
+            if request.views is not None:
+                request.views[: len(pictures)] = views or CENTER
             request.infer(share_outputs=True)  # its own copies would be copied again
             n = len(pictures)
             return tuple(output[:n].reshape(n, -1).copy() for output in request.outputs)
@@ -89,7 +92,10 @@ class _Request:
     def __init__(self, compiled: Any) -> None:
         request = compiled.create_infer_request()
         self.infer = request.infer
-        self.pixels: NDArray[np.uint8] = request.get_input_tensor(0).data
+        self.pixels: NDArray[np.uint8] = request.get_tensor(PIXELS).data
+        self.views: NDArray[np.int64] | None = request.get_tensor(VIEW).data if len(compiled.inputs) > 1 else None
+        if self.views is not None:
+            self.views[:] = CENTER
         self.outputs = [request.get_output_tensor(index).data for index in range(len(compiled.outputs))]
 
 

@@ -140,8 +140,9 @@ def plan(
 
 def _chosen_net(net: str | Path | Net, options: Options) -> Net:
     if not isinstance(net, Net):
-        return load_net(net, options.preprocess)
-    return net.with_preprocess(options.preprocess) if options.preprocess else net
+        return load_net(net, options.preprocess, options.random_weights)
+    chosen = net.with_preprocess(options.preprocess) if options.preprocess else net
+    return chosen if options.random_weights is None else chosen.with_random_weights(options.random_weights)
 
 
 def _refuse_too_large(rows: Rows, layers: Sequence[Layer], options: Options) -> None:

@@ -10,8 +10,9 @@ from decaf.errors import ImageError, NotTried
 from decaf.features.pipeline import Sample
 from decaf.features.rows import Row, Rows
 from decaf.images.decode import Limits, Origin, Pixels, decode
-from decaf.images.prepare import VIEWS, cut_box, prepare, prepare_ten, resized_shape
+from decaf.images.prepare import cut_box, prepare, prepare_ten, resized_shape
 from decaf.nets.preprocess import Preprocess
+from decaf.nets.views import VIEWS
 
 OnBroken = Callable[[str, str], None]
 """Called with a picture's path and what is wrong with it."""
@@ -79,7 +80,8 @@ class Loader:
             yield from [self._broken(rows[0].picture, error, origin)] * len(rows)
             return
         for row in rows:
-            yield Sample(ten if self.rows.views == "ten-mean" else (ten[VIEWS.index(row.view)],), None, origin)
+            views = range(len(VIEWS)) if self.rows.views == "ten-mean" else [VIEWS.index(row.view)]
+            yield Sample(tuple(ten[view] for view in views), None, origin, tuple(views))
 
     def _broken(self, picture: int, error: ImageError, origin: Origin | None) -> Sample:
         self.on_broken(self.rows.listing.path(picture), str(error))

@@ -26,8 +26,9 @@ class Options:
 
     Attributes:
         precision: `f32` or `bf16`: what the network computes in.
-        resize: `default` (the network's own), `warp` (the DeCAF paper) or `short-side`.
+        resize: `default` (the network's own), `warp` (the DeCAF paper), `short-side` or `square`; see `Preprocess`.
         preprocess: how pixels become the network's input, for a file that does not say; see `load_net`.
+        random_weights: a seed: random parameters in place of the trained ones; see `load_net`.
         pool: `avg` or `max` over the positions of layers that have them; `none` stores them flattened.
         flat: store layers with positions flattened even where that takes more than 4 GB.
         views: `center`; `ten` rows per picture, the four corners and the centre and their mirrors; or `ten-mean`, one
@@ -52,6 +53,7 @@ class Options:
     precision: str = "f32"
     resize: str = "default"
     preprocess: str | Preprocess | None = None
+    random_weights: int | None = None
     pool: Pool = "none"
     flat: bool = False
     views: Views = "center"

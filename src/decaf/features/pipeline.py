@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from decaf.engines import Engine
 from decaf.images.decode import Origin, Pixels
+from decaf.nets.views import CENTER
 
 # Batches in flight per thread: enough to work on while a finished block is written to disk, but no more than memory
 # should hold of large layers.
@@ -33,11 +34,13 @@ class Sample:
             many for every row.
         error: None, or why there are none.
         origin: what the file was when it was read, where it was.
+        views: which of the ten views each picture is.
     """
 
     pictures: tuple[Pixels, ...]
     error: str | None = None
     origin: Origin | None = None
+    views: tuple[int, ...] = (CENTER,)
 
 
 Load = Callable[[Sequence[int]], Sequence[Sample]]
@@ -119,17 +122,20 @@ def compute(
 
 def _run_some(rows: Sequence[int], load: Load, engine: Engine) -> Block:
     samples = load(rows)
-    views = max((len(sample.pictures) for sample in samples), default=0)
-    features = _run(engine, [picture for sample in samples for picture in sample.pictures])
-    if views > 1:
-        features = tuple(_mean(layer, views) for layer in features)
+    most = max((len(sample.pictures) for sample in samples), default=0)
+    pictures = [picture for sample in samples for picture in sample.pictures]
+    views = [view for sample in samples if sample.pictures for view in sample.views]
+    features = _run(engine, pictures, views)
+    if most > 1:
+        features = tuple(_mean(layer, most) for layer in features)
     return Block(rows, features, tuple(s.error for s in samples), tuple(s.origin for s in samples))
 
 
-def _run(engine: Engine, pictures: Sequence[Pixels]) -> Features:
+def _run(engine: Engine, pictures: Sequence[Pixels], views: Sequence[int]) -> Features:
     """The layers of any number of pictures."""
     size = engine.runtime.batch
-    parts = [engine.run(pictures[start : start + size]) for start in range(0, len(pictures), size)]
+    slices = [slice(start, start + size) for start in range(0, len(pictures), size)]
+    parts = [engine.run(pictures[part], views[part]) for part in slices]
     if len(parts) == 1:
         return parts[0]
     return tuple(

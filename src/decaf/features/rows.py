@@ -12,7 +12,7 @@ from typing import Literal
 
 from decaf.images.boxes import Box, Boxes
 from decaf.images.listing import Listing
-from decaf.images.prepare import VIEWS
+from decaf.nets.views import VIEWS
 
 Views = Literal["center", "ten", "ten-mean"]
 

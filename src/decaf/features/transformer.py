@@ -32,7 +32,7 @@ class DeCAF(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # the mixin
         net: a registered name, an ONNX file, or a loaded `Net`.
         layer: a layer's name or alias; the network's default layer where None.
         precision: `f32` or `bf16`.
-        resize: `default`, `warp` or `short-side`.
+        resize: `default`, `warp`, `short-side` or `square`.
         n_jobs: pictures worked on at the same time; None or -1: one per core.
 
     Example:

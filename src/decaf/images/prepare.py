@@ -11,12 +11,11 @@ from PIL import Image
 from decaf.errors import ImageError
 from decaf.images.decode import Pixels, decode, read_file
 from decaf.nets.preprocess import Preprocess
+from decaf.nets.views import crop_views
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _REACH = {"bicubic": 2.0, "bilinear": 1.0}  # radius of the filter, output pixels
 _LARGEST_RESIZED = 2**26  # pixels
-_PLACES = ("tl", "tr", "bl", "br", "center")
-VIEWS = (*_PLACES, *(f"{place}-mirror" for place in _PLACES))
 _SNAP = 6  # decimals of a pixel; what is finer is rounding error
 
 
@@ -42,20 +41,30 @@ def prepare(pixels: Pixels, preprocess: Preprocess) -> Pixels:
     new_height, new_width = resized_shape(height, width, preprocess)
     crop, kernel = preprocess.crop, _FILTERS[preprocess.interpolation]
     _check_resized(height, width, height * new_width, new_height * crop)
-    top, left = (new_height - crop) // 2, (new_width - crop) // 2
+    turned = preprocess.orientation == "upside-down"
+    top, left = _centre(new_height, preprocess, turned), _centre(new_width, preprocess)
     first, last = _rows_reached(height, new_height, top, preprocess)
     rows = Image.fromarray(pixels[first:last]).resize((new_width, last - first), kernel)
     canvas = Image.new("RGB", (crop, height))
     canvas.paste(rows.crop((left, 0, left + crop, last - first)), (0, first))
-    return np.asarray(canvas.resize((crop, new_height), kernel))[top : top + crop]
+    square = np.asarray(canvas.resize((crop, new_height), kernel))[top : top + crop]
+    return np.ascontiguousarray(square[::-1]) if turned else square
+
+
+def _centre(side: int, preprocess: Preprocess, turned: bool = False) -> int:
+    """Where the centre crop begins in the resized picture; offsets are rounded down in the picture as it is cropped."""
+    whole = preprocess.size if preprocess.resize == "square" else side
+    offset = (whole - preprocess.crop) // 2
+    return (side - whole) // 2 + (whole - preprocess.crop - offset if turned else offset)
 
 
 def prepare_ten(pixels: Pixels, preprocess: Preprocess) -> tuple[Pixels, ...]:
     """Resize a picture once and crop the ten views that DeCAF's scores were averaged over.
 
-    The four corners and the centre of the whole resized picture, then the left-right mirror of each, in the order of
-    `VIEWS`: as torchvision's `TenCrop`. The original took its corners from a 256 x 256 square, which is the same under
-    `warp`, and turned its last five views upside down where mirrors were meant. The centre view is that of `prepare`.
+    The four corners and the centre of the picture as the network sees it, then the left-right mirror of each, in the
+    order of `VIEWS`: those of torchvision's `TenCrop` and of Caffe. The DeCAF release took its corners from a square
+    of 256 px, which is `resize="square"`, and turned its last five views upside down where mirrors were meant; they
+    are mirrors here. The centre view is that of `prepare`.
 
     Args:
         pixels: (h, w, 3) uint8, RGB.
@@ -73,10 +82,12 @@ def prepare_ten(pixels: Pixels, preprocess: Preprocess) -> tuple[Pixels, ...]:
     kernel = _FILTERS[preprocess.interpolation]
     rows = Image.fromarray(pixels).resize((new_width, height), kernel)
     whole = np.asarray(rows.resize((new_width, new_height), kernel))
-    bottom, right = new_height - preprocess.crop, new_width - preprocess.crop
-    corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
-    views = [whole[top : top + preprocess.crop, left : left + preprocess.crop] for top, left in corners]
-    return tuple(np.ascontiguousarray(view) for view in [*views, *(view[:, ::-1] for view in views)])
+    if preprocess.resize == "square":
+        top, left, size = (new_height - preprocess.size) // 2, (new_width - preprocess.size) // 2, preprocess.size
+        whole = whole[top : top + size, left : left + size]
+    if preprocess.orientation == "upside-down":
+        whole = whole[::-1]
+    return tuple(np.ascontiguousarray(view) for view in crop_views(whole, preprocess.crop))
 
 
 def cut_box(pixels: Pixels, box: tuple[float, float, float, float], context: float = 1.0) -> Pixels:

@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto
 
 from decaf.errors import NetError
+from decaf.nets.model_file import without_parameters
 
 _OPEN = (None, None)  # a shape that nothing is known of: batch and the rest
-_SMALL = 64  # numbers; shapes and bounds, whose values decide shapes
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 
 
@@ -83,7 +83,7 @@ def read_layers(model: onnx.ModelProto, aliases: Mapping[str, str]) -> tuple[Lay
         model: any ONNX model with one image input.
         aliases: other name -> layer name.
     """
-    inferred = _with_shapes(model)
+    inferred = infer_at(skeleton(model), 1)
     names = _layer_names(model, aliases)
     sizes = _parameter_sizes(model)
     shapes = {value.name: _dimensions(value) for value in _typed_values(inferred)}
@@ -98,33 +98,32 @@ def read_layers(model: onnx.ModelProto, aliases: Mapping[str, str]) -> tuple[Lay
             _count_multiply_adds(node, shapes),
             names.get(node.output[0], ()),
         )
-        for node in _nodes_on_the_way(model)
+        for node in nodes_on_the_way(model.graph, image_input(model).name)
         if node.output[0] in floats or node.output[0] not in shapes
     )
 
 
-def _nodes_on_the_way(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    reached = {image_input(model).name}
-    for node in model.graph.node:
+def nodes_on_the_way(graph: onnx.GraphProto, picture: str) -> Iterator[onnx.NodeProto]:
+    """The nodes that depend on the input `picture`, in the order of the graph."""
+    reached = {picture}
+    for node in graph.node:
         if reached.intersection(node.input):
             reached.update(node.output)
             yield node
 
 
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy for one picture with every tensor's shape, in which large parameters are mere declarations."""
-    graph = model.graph
-    small = [tensor for tensor in graph.initializer if math.prod(tensor.dims) <= _SMALL]
-    large = [tensor for tensor in graph.initializer if math.prod(tensor.dims) > _SMALL]
-    declared = [onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large]
-    picture = onnx.ValueInfoProto()
-    picture.CopyFrom(image_input(model))
-    picture.type.tensor_type.shape.dim[0].dim_value = 1
-    inputs = [picture, *declared]
-    bare = onnx.helper.make_graph(graph.node, graph.name, inputs, graph.output, small, value_info=graph.value_info)
-    single = onnx.helper.make_model(bare, opset_imports=model.opset_import, ir_version=model.ir_version)
+def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which large parameters are mere declarations; its first input is the picture."""
+    bare = without_parameters(model, [image_input(model)])
+    bare.ir_version = max(bare.ir_version, 4)  # before 4, parameters that are not inputs as well have no shape
+    return bare
+
+
+def infer_at(bare: onnx.ModelProto, pictures: int) -> onnx.ModelProto:
+    """A copy of a skeleton with every tensor's shape for some number of pictures."""
+    bare.graph.input[0].type.tensor_type.shape.dim[0].dim_value = pictures
     try:
-        return onnx.shape_inference.infer_shapes(single, data_prop=True)
+        return onnx.shape_inference.infer_shapes(bare, data_prop=True)
     except Exception as error:  # onnx raises several kinds of its own for a malformed graph
         raise NetError(f"the graph's shapes cannot be worked out ({error}): export the network again") from error
 

@@ -15,6 +15,7 @@ from decaf.nets.catalogue import Layer, image_input
 from decaf.nets.preprocess import Preprocess
 
 PIXELS = "decaf.pixels"
+VIEW = "decaf.view"
 
 
 Pool = Literal["none", "avg", "max"]
@@ -36,14 +37,16 @@ def cut(
     Args:
         model: the whole network.
         layers: the outputs, in this order.
-        preprocess: channel order, mean and scale, which become part of the graph.
+        preprocess: channel order, mean and scale, which become part of the graph. A mean image does with one part for
+            each of the ten views.
         batch: pictures per call, fixed.
         pool: `avg` or `max` replaces the positions of a layer (c, h, w) by their mean or maximum: (c,).
 
     Returns:
-        A model with one input `PIXELS` (batch, side, side, 3) uint8, RGB. It shares nothing with `model`.
+        A model with an input `PIXELS` (batch, side, side, 3) uint8, RGB, and with a mean image a second one, `VIEW`
+        (batch,) int64: which of `decaf.nets.views.VIEWS` each picture is. It shares nothing with `model`.
     """
-    side, start = preprocess.crop, image_input(model).name
+    start = image_input(model).name
     nodes = needed_nodes(model.graph, [layer.name for layer in layers])
     outputs = [layer.name for layer in layers]
     for index, layer in enumerate(layers):
@@ -56,7 +59,7 @@ def cut(
     graph = helper.make_graph(
         [*first, *nodes],
         model.graph.name,
-        [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [batch, side, side, 3])],
+        _inputs(preprocess, batch),
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [*parameters, *constants],
     )
@@ -75,22 +78,30 @@ def needed_nodes(graph: onnx.GraphProto, layers: Sequence[str]) -> list[onnx.Nod
     return nodes[::-1]
 
 
+def _inputs(preprocess: Preprocess, batch: int) -> list[onnx.ValueInfoProto]:
+    side = preprocess.crop
+    pixels = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [batch, side, side, 3])
+    if preprocess.mean_image is None:
+        return [pixels]
+    return [pixels, helper.make_tensor_value_info(VIEW, TensorProto.INT64, [batch])]
+
+
 def _scaling(preprocess: Preprocess, out: str) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
     """uint8 NHWC RGB -> float NCHW in the network's channel order, (value - mean) / std."""
-    order = [0, 1, 2] if preprocess.channels == "RGB" else [2, 1, 0]
-    constants: dict[str, NDArray[Any]] = {
-        "decaf.order": np.array(order, np.int64),
-        "decaf.mean": np.array(preprocess.mean, np.float32),
-        "decaf.std": np.array(preprocess.std, np.float32),
-    }
-    nodes = [
-        helper.make_node("Cast", [PIXELS], ["decaf.float"], to=TensorProto.FLOAT),
-        helper.make_node("Gather", ["decaf.float", "decaf.order"], ["decaf.ordered"], axis=3),
-        helper.make_node("Sub", ["decaf.ordered", "decaf.mean"], ["decaf.centred"]),
+    constants: dict[str, NDArray[Any]] = {"decaf.std": np.array(preprocess.std, np.float32)}
+    nodes = [helper.make_node("Cast", [PIXELS], ["decaf.float"], to=TensorProto.FLOAT)]
+    if preprocess.channels == "BGR":
+        constants["decaf.order"] = np.array([2, 1, 0], np.int64)
+        nodes.append(helper.make_node("Gather", ["decaf.float", "decaf.order"], ["decaf.ordered"], axis=3))
+    ordered = nodes[-1].output[0]
+    if preprocess.mean_image is None:
+        constants["decaf.mean"] = np.array(preprocess.mean, np.float32)
+    else:
+        constants["decaf.means"] = preprocess.mean_image.views(preprocess.crop)
+        nodes.append(helper.make_node("Gather", ["decaf.means", VIEW], ["decaf.mean"], axis=0))
+    nodes += [
+        helper.make_node("Sub", [ordered, "decaf.mean"], ["decaf.centred"]),
         helper.make_node("Div", ["decaf.centred", "decaf.std"], ["decaf.scaled"]),
         helper.make_node("Transpose", ["decaf.scaled"], [out], perm=[0, 3, 1, 2]),
     ]
-    if preprocess.channels == "RGB":
-        del nodes[1], constants["decaf.order"]
-        nodes[1].input[0] = "decaf.float"
     return nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()]

@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from decaf.nets.design import Design
+from decaf.nets.fill import Parameters
 from decaf.nets.graph import GraphBuilder
+from decaf.nets.labels import ilsvrc_labels
 from decaf.nets.preprocess import Preprocess
 
 _BATCH_NORM_EPSILON = 1e-3
+_EXPANSION = 6  # of a block's channels
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ _STAGES = (
 class _Block:
     kernel: int
     stride: int
+    channels: int
     expands: bool
     skips: bool
 
@@ -70,16 +73,21 @@ def preprocess(variant: Variant) -> Preprocess:
     return Preprocess(size=variant.side + 32, crop=variant.side, mean=(127.0,) * 3, std=(128.0,) * 3)
 
 
-def build(variant: Variant, parameters: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """Write the network. `parameters` has the names of the torch checkpoints; a missing one is a KeyError."""
+def build(variant: Variant, parameters: Parameters, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """Write the network. `parameters` has the names of the torch checkpoints."""
     graph = _Writer(variant, parameters)
-    x = graph.unit(graph.input, "stem", "_conv_stem", "_bn0", kernel=3, stride=2)
+    x = graph.unit(graph.input, "stem", "_conv_stem", "_bn0", 32, kernel=3, stride=2)
     for index, block in enumerate(_blocks(variant)):
         x = graph.block(x, f"block{index + 1}", f"_blocks.{index}", block)
-    x = graph.unit(x, "head", "_conv_head", "_bn1")
+    x = graph.unit(x, "head", "_conv_head", "_bn1", 1280)
     x = graph.global_average(x, "pool")
-    x = graph.linear(x, "fc", "_fc.weight", "_fc.bias")
-    return graph.finish(graph.softmax(x, "prob"), len(parameters["_fc.bias"]), metadata)
+    x = graph.linear(x, "fc", 1000, source="_fc")
+    return graph.finish(graph.softmax(x, "prob"), metadata)
+
+
+def design(variant: Variant) -> Design:
+    """One variant without its parameters."""
+    return Design(partial(build, variant), preprocess(variant), "pool", aliases(variant), ilsvrc_labels)
 
 
 def aliases(variant: Variant) -> dict[str, str]:
@@ -97,7 +105,7 @@ def _blocks(variant: Variant) -> Iterator[_Block]:
         for repeat in range(repeats):
             stride = stage.stride if repeat == 0 else 1
             skips = stride == 1 and channels == out
-            yield _Block(stage.kernel, stride, expands=stage is not _STAGES[0], skips=skips)
+            yield _Block(stage.kernel, stride, out, expands=stage is not _STAGES[0], skips=skips)
             channels = out
 
 
@@ -107,11 +115,10 @@ def _round_to_eight(channels: float) -> int:
 
 
 class _Writer(GraphBuilder):
-    """A graph builder that keeps the side of the current tensor, which TensorFlow's SAME padding depends on."""
+    """A graph builder with TensorFlow's padding and the network's units."""
 
-    def __init__(self, variant: Variant, parameters: Mapping[str, NDArray[np.float32]]) -> None:
-        super().__init__(variant.name, parameters, variant.side)
-        self._current_side = variant.side
+    def __init__(self, variant: Variant, parameters: Parameters) -> None:
+        super().__init__(variant.name, parameters, (3, variant.side, variant.side))
 
     def unit(
         self,
@@ -119,6 +126,7 @@ class _Writer(GraphBuilder):
         name: str,
         conv: str,
         norm: str,
+        filters: int,
         *,
         kernel: int = 1,
         stride: int = 1,
@@ -128,33 +136,38 @@ class _Writer(GraphBuilder):
     ) -> str:
         """Convolution, batch normalisation and, where `active`, ReLU6; `name` is the last of the three."""
         last = ends_in or name
-        x = self.conv(x, f"{name}.conv", f"{conv}.weight", stride, self._same_padding(kernel, stride), group)
-        x = self.batch_norm(x, f"{name}.bn" if active else last, norm, _BATCH_NORM_EPSILON)
+        before, after = _same_padding(self.shape(x)[1], kernel, stride)
+        pads = (before, before, after, after)
+        x = self.conv(
+            x, f"{name}.conv", filters, kernel, stride=stride, pads=pads, group=group, bias=False, source=conv
+        )
+        x = self.batch_norm(x, f"{name}.bn" if active else last, _BATCH_NORM_EPSILON, norm)
         return self.relu6(x, last) if active else x
 
     def block(self, x: str, name: str, source: str, block: _Block) -> str:
         """An inverted residual block: expand (1x1), depthwise, project (1x1), and the sum with its input."""
         start = x
         if block.expands:
-            x = self.unit(x, f"{name}.expand", f"{source}._expand_conv", f"{source}._bn0")
-        depthwise = f"{source}._depthwise_conv"
+            wide = _EXPANSION * self.shape(x)[0]
+            x = self.unit(x, f"{name}.expand", f"{source}._expand_conv", f"{source}._bn0", wide)
+        channels = self.shape(x)[0]
         x = self.unit(
             x,
             f"{name}.depthwise",
-            depthwise,
+            f"{source}._depthwise_conv",
             f"{source}._bn1",
+            channels,
             kernel=block.kernel,
             stride=block.stride,
-            group=len(self._parameters[f"{depthwise}.weight"]),
+            group=channels,
         )
         ends_in = None if block.skips else name
-        project = (f"{source}._project_conv", f"{source}._bn2")
+        project = (f"{source}._project_conv", f"{source}._bn2", block.channels)
         x = self.unit(x, f"{name}.project", *project, active=False, ends_in=ends_in)
         return self.add(x, start, name) if block.skips else x
 
-    def _same_padding(self, kernel: int, stride: int) -> tuple[int, int]:
-        """TensorFlow's rule: as much as gives ceil(side / stride); the odd zero goes right and below."""
-        out = math.ceil(self._current_side / stride)
-        total = max((out - 1) * stride + kernel - self._current_side, 0)
-        self._current_side = out
-        return total // 2, total - total // 2
+
+def _same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's rule: as much as gives ceil(side / stride); the odd zero goes right and below."""
+    total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+    return total // 2, total - total // 2

@@ -15,6 +15,8 @@ import onnx
 
 from decaf.errors import DecafError, NetError, UnknownName
 from decaf.nets.catalogue import Layer, input_side, read_layers
+from decaf.nets.fill import random_name, random_provenance
+from decaf.nets.mean_image import from_text
 from decaf.nets.model_file import parse_model
 from decaf.nets.preprocess import Preprocess, parse_preprocess
 
@@ -23,6 +25,7 @@ _KEY = "decaf."
 _KINDS = {
     "name": str,
     "preprocess": Preprocess,
+    "mean_image": str,
     "default_layer": str,
     "labels": list,
     "aliases": dict,
@@ -91,12 +94,23 @@ class Net:
         return by_alias | {layer.name: layer for layer in self.layers}
 
     def with_resize(self, resize: str) -> Net:
-        """The same network with another resize rule (`default`, `warp` or `short-side`)."""
+        """The same network with another resize rule (`default`, `warp`, `short-side` or `square`)."""
         return replace(self, preprocess=self.preprocess.with_resize(resize))
 
     def with_preprocess(self, given: str | Preprocess) -> Net:
         """The same network with another preparation: a `Preprocess`, or what `--preprocess` takes."""
         return replace(self, preprocess=_chosen_preprocess(self.preprocess, given, self.input_side, self.name))
+
+    def with_random_weights(self, seed: int) -> Net:
+        """The same network with random parameters, the same for a seed on every machine; its name tells."""
+        from decaf.nets.randomise import randomised
+
+        name, provenance = random_name(self.name, seed), random_provenance(seed)
+        untrained = replace(self, name=name, provenance=provenance, data=b"")
+        model = randomised(self.model, seed)
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, untrained.metadata())
+        return replace(untrained, data=model.SerializeToString(deterministic=True))
 
     def save(self, path: str | Path) -> None:
         """Write the ONNX file with this net's metadata."""
@@ -132,6 +146,13 @@ def metadata(
         "aliases": dict(aliases),
         "provenance": dict(provenance),
     }
+    if preprocess.mean_image:
+        values["mean_image"] = preprocess.mean_image.to_text()
+    return properties(values)
+
+
+def properties(values: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of a network, under its field names as plain values, as properties of an ONNX file."""
     return {_KEY + key: json.dumps(value, sort_keys=True) for key, value in values.items()}
 
 
@@ -146,32 +167,40 @@ def read_net(path: Path, preprocess: str | Preprocess | None = None) -> Net:
     Raises:
         NetError: not an ONNX file, not an image network, or nothing says how its pixels are prepared.
     """
+    return net_of(_read(path), path.name, path, preprocess)
+
+
+def _read(path: Path) -> bytes:
     if not path.is_file():
         raise NetError(f"{path} is not there: name an ONNX file, or one of the nets `decaf nets list` prints")
     if path.stat().st_size > LARGEST_FILE:
         raise NetError(f"{path} has more than {LARGEST_FILE} bytes: no ONNX file in one piece is that large")
-    data = path.read_bytes()
-    model = parse_model(data, str(path))
-    said = _said_by(model, path)
+    return path.read_bytes()
+
+
+def net_of(data: bytes, file: str, place: object, preprocess: str | Preprocess | None = None) -> Net:
+    """The network in the bytes of an ONNX file of this name; `place` is what messages call it. See `read_net`."""
+    model = parse_model(data, str(place))
+    said = _said_by(model, place)
     net = Net(
-        name=str(said.get("name", path.stem)),
+        name=str(said.get("name", Path(file).stem)),
         data=data,
-        preprocess=_chosen_preprocess(said.get("preprocess"), preprocess, input_side(model), path),
+        preprocess=_chosen_preprocess(said.get("preprocess"), preprocess, input_side(model), place),
         default_layer=str(said.get("default_layer", model.graph.output[0].name)),
         labels=tuple(map(str, said.get("labels", ()))),
         aliases=said.get("aliases", {}),
-        provenance=said.get("provenance", {"file": path.name}),
+        provenance=said.get("provenance", {"file": file}),
     )
     net.__dict__["model"] = model  # parsed already
     return net
 
 
-def _said_by(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
+def _said_by(model: onnx.ModelProto, path: object) -> dict[str, Any]:
     properties = {prop.key.removeprefix(_KEY): prop.value for prop in model.metadata_props if prop.key.startswith(_KEY)}
     try:
         values = {key: json.loads(value) for key, value in properties.items() if key in _KINDS}
         if "preprocess" in values:
-            values["preprocess"] = Preprocess.from_dict(values["preprocess"])
+            values["preprocess"] = _with_image(Preprocess.from_dict(values["preprocess"]), values.get("mean_image"))
         texts = [*values.get("labels", []), *values.get("aliases", {}).values()]
         fits = all(isinstance(value, _KINDS[key]) for key, value in values.items())
     except (ValueError, AttributeError, TypeError, RecursionError, DecafError) as error:
@@ -179,6 +208,13 @@ def _said_by(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
     if not fits or not all(isinstance(text, str) for text in texts):
         raise NetError(f"{path} has decaf metadata of the wrong kind: export or download it again")
     return values
+
+
+def _with_image(preprocess: Preprocess, text: Any) -> Preprocess:
+    named = preprocess.mean_image
+    if named is None:
+        return preprocess
+    return replace(preprocess, mean_image=from_text(str(text), named, preprocess.size))
 
 
 def _chosen_preprocess(base: Preprocess | None, given: str | Preprocess | None, side: int, name: object) -> Preprocess:
@@ -189,6 +225,17 @@ def _chosen_preprocess(base: Preprocess | None, given: str | Preprocess | None, 
             f"{name} does not say how its pixels are prepared: pass --preprocess torchvision, or e.g. "
             f"--preprocess size=256,mean=127,std=128,channels=RGB"
         )
+    if chosen.mean_image and chosen.mean_image.values is None:
+        chosen = _with_known_image(chosen, base, name)
     if chosen.crop != side:
         raise NetError(f"{name} takes pictures of {side} px, its preprocessing makes {chosen.crop}: set crop={side}")
     return chosen
+
+
+def _with_known_image(chosen: Preprocess, base: Preprocess | None, name: object) -> Preprocess:
+    """A preparation that knows its mean image by sha256 only, as a feature folder does, with the network's own."""
+    if base is None or base.mean_image != chosen.mean_image:
+        raise NetError(
+            f"{name} was used with a mean image that is not in its file: pass it again, --preprocess mean=FILE"
+        )
+    return replace(chosen, mean_image=base.mean_image)

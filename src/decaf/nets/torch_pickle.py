@@ -1,45 +1,55 @@
-"""Read a legacy torch checkpoint (before torch 1.6) without torch and without unpickling.
+"""Read torch checkpoints without torch and without unpickling: the zip format, and the one before torch 1.6.
 
-The file holds five pickles (magic number, protocol, system, the object, the storage keys) and then, per key, a
-little-endian int64 count and the raw values. A pickle is a program that can call any function. The machine here knows
-the few instructions that plain tensors need; it calls nothing, imports nothing, and builds numbers, text, tuples, dicts
-and references to tensors.
+The legacy format holds five pickles (magic number, protocol, system, the object, the storage keys) and then, per key, a
+little-endian int64 count and the raw values. The zip format holds one pickle, `data.pkl`, and a member `data/KEY` of
+raw values per storage.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickletools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.errors import NetError
+from decaf.nets.numbers import KINDS, to_numbers
+from decaf.nets.pickle_machine import Name, Names, reading, refuse, run_pickle, texts
+from decaf.nets.plain_pickle import ARRAY_BUILDS, ARRAY_NAMES
+from decaf.nets.zip_file import ZipFile
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-_DTYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
-
-
-class _Name(NamedTuple):
-    """A function or class the checkpoint names; never looked up."""
-
-    module: str
-    name: str
-
-
-_DICT = _Name("collections", "OrderedDict")
-_REBUILD = _Name("torch._utils", "_rebuild_tensor_v2")
-_KNOWN = {_DICT, _REBUILD, *(_Name("torch", kind) for kind in _DTYPES)}
+_REMEDY = "fetch the file again, or save the network's state_dict() anew, best as safetensors"
+_LARGEST_PICKLE = 2**26  # bytes of `data.pkl`; that of a thousand layers has 10^5
+_MOST_AXES = 32
+_INFLATION = 10  # how many times larger than the file its tensors may be
+_STORAGES = {
+    "FloatStorage": "F32",
+    "DoubleStorage": "F64",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+}
+# Under which names training programs keep the state dict beside other things; the first that is there is taken.
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "params", "weights")
 
 
 class _Storage(NamedTuple):
     key: str
-    dtype: np.dtype[Any]
+    kind: str
     length: int
+
+    @property
+    def bytes(self) -> int:
+        return self.length * KINDS[self.kind].itemsize
 
 
 class _Tensor(NamedTuple):
@@ -55,191 +65,156 @@ class _Tensor(NamedTuple):
             stride * values.itemsize if side > 1 else 0 for side, stride in zip(self.shape, self.strides, strict=True)
         ]
         view = np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, strides, writeable=False)
-        return np.array(view, order="C")
+        return np.asarray(view, order="C")
+
+
+_State = dict[str, _Tensor]
+
+
+def is_legacy_checkpoint(data: bytes) -> bool:
+    """Whether the file begins as legacy checkpoints do."""
+    return data.startswith(b"\x8a\x0a" + _MAGIC.to_bytes(10, "little"), 2)
 
 
 def read_legacy_checkpoint(data: bytes) -> dict[str, NDArray[Any]]:
-    """Read a state dict from the bytes of a legacy torch checkpoint.
+    """Read a state dict from the bytes of a legacy torch checkpoint; `read_checkpoint` knows all formats.
 
     Args:
-        data: the whole file.
+        data: the whole file. A state dict may lie inside of a dict under one of the names in `WRAPPERS`.
 
     Returns:
-        Name -> contiguous array, in file order; float32 or int64.
+        Name -> contiguous array, in file order, not to be written to; floating-point kinds as float32, others as they
+        are.
 
     Raises:
         NetError: not such a file, truncated, or it holds anything but plain tensors.
     """
+    with reading("legacy torch checkpoint", _REMEDY):
+        return _read_legacy(data)
+
+
+def read_zip_checkpoint(data: bytes) -> dict[str, NDArray[Any]]:
+    """The same for the zip format, torch's since version 1.6."""
+    with reading("torch checkpoint", _REMEDY):
+        return _read_zip(data)
+
+
+def _read_legacy(data: bytes) -> dict[str, NDArray[Any]]:
     stream = io.BytesIO(data)
-    if _read_pickle(stream) != _MAGIC or _read_pickle(stream) != _PROTOCOL:
-        _refuse("no legacy header")
-    _read_pickle(stream)  # the system's description: little-endian in every file torch wrote
-    state, keys = _read_pickle(stream), _read_pickle(stream)
-    if not isinstance(state, dict) or not all(isinstance(tensor, _Tensor) for tensor in state.values()):
-        _refuse("not a plain state dict")
-    needed = {tensor.storage.key: tensor.storage for tensor in state.values()}
-    if not isinstance(keys, list) or sorted(_texts(keys)) != sorted(needed):
-        _refuse("its storages are not those of its tensors")
-    if sum(math.prod(tensor.shape) for tensor in state.values()) > 2 * len(data):
-        _refuse("its tensors share storages to become larger than the file")
-    storages = {key: _read_storage(stream, needed[key]) for key in keys}
-    try:
-        return {name: tensor.take(storages[tensor.storage.key]) for name, tensor in state.items()}
-    except (ValueError, OverflowError) as error:
-        _refuse(f"a tensor of a shape no array has: {error}")
+    if run_pickle(stream, {}, {}) != _MAGIC or run_pickle(stream, {}, {}) != _PROTOCOL:
+        refuse("no legacy header")
+    run_pickle(stream, {}, {})  # the system's description: little-endian in every file torch wrote
+    storages = _Storages()
+    state = _state_dict(run_pickle(stream, _NAMES, ARRAY_BUILDS, storages.refer), len(data))
+    keys = run_pickle(stream, {}, {})
+    if not isinstance(keys, list) or sorted(texts(keys)) != sorted(storages.known):
+        refuse("its storages are not those of its tensors")
+    needed = {tensor.storage.key for tensor in state.values()}
+    values = {}
+    for key in keys:
+        raw = _next_storage(stream, storages.known[key])
+        if key in needed:
+            values[key] = to_numbers(raw, storages.known[key].kind)
+    return _taken(state, values.__getitem__)
 
 
-def _read_storage(stream: io.BytesIO, storage: _Storage) -> NDArray[Any]:
+def _next_storage(stream: io.BytesIO, storage: _Storage) -> bytes:
     count = int.from_bytes(stream.read(8), "little", signed=True)
-    size = count * storage.dtype.itemsize
-    if count != storage.length or size > stream.getbuffer().nbytes - stream.tell():
-        _refuse(f"storage {storage.key!r} is cut short")
-    return np.frombuffer(stream.read(size), storage.dtype)
+    if count != storage.length or storage.bytes > stream.getbuffer().nbytes - stream.tell():
+        refuse(f"storage {storage.key[:80]!r} is cut short")
+    return stream.read(storage.bytes)
 
 
-def _read_pickle(stream: io.BytesIO) -> Any:
-    machine = _Machine()
+def _read_zip(data: bytes) -> dict[str, NDArray[Any]]:
+    members = ZipFile(data)
+    root = next((name.removesuffix("data.pkl") for name in members.names if name.endswith("/data.pkl")), None)
+    if root is None:
+        refuse("no data.pkl in it")
+    big = f"{root}byteorder" in members.names and members.read(f"{root}byteorder", 16).strip() == b"big"
+    pickled = io.BytesIO(members.read(f"{root}data.pkl", min(_LARGEST_PICKLE, _INFLATION * len(data))))
+    state = _state_dict(run_pickle(pickled, _NAMES, ARRAY_BUILDS, _Storages().refer), len(data))
+
+    def load(key: str) -> NDArray[Any]:
+        storage = needed[key]
+        raw = members.read(f"{root}data/{key}", storage.bytes)
+        if len(raw) < storage.bytes:
+            refuse(f"storage {key[:80]!r} is cut short")
+        return to_numbers(raw, storage.kind, big)
+
+    needed = {tensor.storage.key: tensor.storage for tensor in state.values()}
+    return _taken(state, {key: load(key) for key in needed}.__getitem__)
+
+
+def _taken(state: _State, values: Callable[[str], NDArray[Any]]) -> dict[str, NDArray[Any]]:
     try:
-        for instruction, argument, _ in pickletools.genops(stream):
-            machine.step(instruction.name, argument)
-        (result,) = machine.stack
-    except NetError:
-        raise
-    except Exception as error:  # whatever malformed instructions make of the machine
-        _refuse(f"malformed: {type(error).__name__}")
-    return result
+        return {name: tensor.take(values(tensor.storage.key)) for name, tensor in state.items()}
+    except (ValueError, OverflowError) as error:
+        refuse(f"a tensor of a shape no array has: {error}")
 
 
-class _Mark:
-    """The place on the stack where a group begins."""
+def _state_dict(value: Any, file_size: int) -> _State:
+    """The state dict in what the pickle holds, if its tensors are not many times larger than the file."""
+    state = next(filter(_is_state, _candidates(value)), None)
+    if state is None:
+        refuse("not a plain state dict")
+    numbers = sum(math.prod(tensor.shape) * KINDS[tensor.storage.kind].itemsize for tensor in state.values())
+    storages = {tensor.storage.key: tensor.storage.bytes for tensor in state.values()}
+    if max(numbers, sum(storages.values())) > _INFLATION * file_size:
+        refuse("its tensors share storages to become larger than the file")
+    return {str(name): tensor for name, tensor in state.items()}
 
 
-class _Machine:
-    """The stack and the memory of one pickle."""
+def _candidates(value: Any, depth: int = 2) -> Iterator[Any]:
+    """The value itself, then what lies under the usual names inside."""
+    yield value
+    if type(value) is dict and depth:
+        for name in WRAPPERS:
+            yield from _candidates(value.get(name), depth - 1)
+
+
+def _is_state(value: Any) -> bool:
+    return type(value) is dict and bool(value) and all(type(k) is str and type(v) is _Tensor for k, v in value.items())
+
+
+class _Storages:
+    """The storages that a pickle refers to, each of one kind and length."""
 
     def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.memory: dict[int, Any] = {}
+        self.known: dict[str, _Storage] = {}
 
-    def step(self, name: str, argument: Any) -> None:
-        """Carry out one instruction; `argument` is what `pickletools` parsed behind it."""
-        if name in _PUSHES:
-            self.stack.append(argument)
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name]())
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-            self.memory[argument] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
-            self.stack.append(self.memory[argument])
-        elif name in _TAKES:
-            self.stack.append(_TAKES[name](self._pop_last(_COUNTS.get(name, 1))))
-        elif name in ("TUPLE", "APPENDS", "SETITEMS"):
-            self._close(name, self._pop_group())
-        elif name in ("APPEND", "SETITEM"):
-            self._close(f"{name}S", list(self._pop_last(1 if name == "APPEND" else 2)))
-        elif name in ("GLOBAL", "INST"):
-            self._name(name, *argument.split(" "))
-        elif name == "BUILD":  # attributes of the state dict, such as versions of modules: not needed
-            self._pop_last(1)
-            self._top(dict)
-        elif name not in ("PROTO", "STOP"):
-            _refuse(f"it holds the instruction {name}, which plain tensors do not need")
-
-    def _close(self, name: str, group: list[Any]) -> None:
-        if name == "TUPLE":
-            self.stack.append(tuple(group))
-        elif name == "APPENDS":
-            self._top(list).extend(group)
-        else:
-            self._top(dict).update(zip(_texts(group[::2]), group[1::2], strict=True))
-
-    def _name(self, instruction: str, module: str, name: str) -> None:
-        self.stack.append(_known((module, name)))
-        if instruction == "INST":
-            _refuse(f"it makes a {name} by itself")
-
-    def _top(self, kind: type) -> Any:
-        if type(self.stack[-1]) is not kind:
-            _refuse(f"an instruction for a {kind.__name__} meets something else")
-        return self.stack[-1]
-
-    def _pop_last(self, count: int) -> tuple[Any, ...]:
-        if len(self.stack) < count:
-            _refuse("an instruction finds too little")
-        last = tuple(self.stack[len(self.stack) - count :])
-        del self.stack[len(self.stack) - count :]
-        return last
-
-    def _pop_group(self) -> list[Any]:
-        mark = next(index for index in reversed(range(len(self.stack))) if self.stack[index] is _Mark)
-        group = self.stack[mark + 1 :]
-        del self.stack[mark:]
-        return group
+    def refer(self, identity: Any) -> _Storage:
+        """A persistent id -> the storage it names; legacy files add None, as none is a view of another."""
+        match identity:
+            case ("storage", Name("torch", kind), str(key), str(), int(count), *views) if (
+                kind in _STORAGES and count >= 0 and views in ([], [None])
+            ):
+                storage = self.known.setdefault(key, _Storage(key, _STORAGES[kind], count))
+                if storage == (key, _STORAGES[kind], count):
+                    return storage
+        return refuse("it refers to something other than a tensor's storage")
 
 
-_PUSHES = {"BININT", "BININT1", "BININT2", "INT", "LONG1", "LONG", "BINUNICODE", "SHORT_BINUNICODE"}
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "MARK": lambda: _Mark,
-}
-
-
-def _texts(keys: Sequence[Any]) -> Sequence[str]:
-    if not all(type(key) is str for key in keys):
-        _refuse("a name in it is not text")
-    return keys
-
-
-def _known(words: Sequence[Any]) -> _Name:
-    named = _Name(*_texts(words))
-    if named not in _KNOWN:
-        raise NetError(f"the checkpoint wants to call {named.module}.{named.name}: only plain tensors are read")
-    return named
-
-
-def _called(operands: Sequence[Any]) -> Any:
-    function, arguments = operands
-    if function == _DICT and arguments == ():
-        return {}
-    if function == _REBUILD and type(arguments) is tuple and len(arguments) >= 4:
-        return _tensor(*arguments[:4])
-    return _refuse("it calls something in another way than plain tensors do")
-
-
-def _storage(operands: Sequence[Any]) -> _Storage:
-    match operands[0]:
-        case ("storage", _Name("torch", kind), str(key), str(), int(count), None) if kind in _DTYPES and count >= 0:
-            return _Storage(key, _DTYPES[kind], count)
-    return _refuse("it refers to something other than a tensor's storage")
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     if type(storage) is not _Storage or type(shape) is not tuple or type(strides) is not tuple:
-        _refuse("a tensor is not described by a storage, a shape and strides")
-    if not all(type(number) is int and 0 <= number < 2**48 for number in (offset, *shape, *strides)):
-        _refuse("a tensor is described by something other than counts")
+        refuse("a tensor is not described by a storage, a shape and strides")
+    if len(shape) > _MOST_AXES or not all(
+        type(number) is int and 0 <= number < 2**48 for number in (offset, *shape, *strides)
+    ):
+        refuse("a tensor is described by something other than counts")
     last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
     if math.prod(shape) > storage.length or (0 not in shape and last >= storage.length):
-        _refuse(f"a tensor of shape {shape} reaches outside its storage of {storage.length} values")
+        refuse(f"a tensor of shape {shape} reaches outside its storage of {storage.length} values")
     return _Tensor(storage, offset, shape, strides)
 
 
-# Instructions that replace their operands by what is made of them, and how many operands where it is not one.
-_TAKES: dict[str, Callable[[Sequence[Any]], Any]] = {
-    "TUPLE1": tuple,
-    "TUPLE2": tuple,
-    "TUPLE3": tuple,
-    "STACK_GLOBAL": _known,
-    "BINPERSID": _storage,
-    "REDUCE": _called,
+def _parameter(tensor: Any, *_: Any) -> Any:
+    return tensor if type(tensor) is _Tensor else refuse("a parameter that is no tensor")
+
+
+_NAMES: Names = {
+    **ARRAY_NAMES,
+    **{Name("torch", kind): None for kind in _STORAGES},
+    Name("torch._utils", "_rebuild_tensor"): _tensor,
+    Name("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    Name("torch._utils", "_rebuild_parameter"): _parameter,
 }
-_COUNTS = {"TUPLE2": 2, "TUPLE3": 3, "STACK_GLOBAL": 2, "REDUCE": 2}
-
-
-def _refuse(why: str) -> NoReturn:
-    raise NetError(f"not a readable legacy torch checkpoint ({why}): install or fetch the parameter file again")

@@ -29,7 +29,14 @@ def as_feature_folder(sources: Sequence[str]) -> FeatureSet | None:
     return FeatureSet.open(folders[0])
 
 
-def plan_extraction(model: Model, sources: Sequence[str], net_file: str | None, out: Path) -> Job:
+def plan_extraction(
+    model: Model,
+    sources: Sequence[str],
+    net_file: str | None,
+    out: Path,
+    preprocess: str | None = None,
+    random_weights: int | None = None,
+) -> Job:
     """Plan to extract what a model needs, made as what it was fitted on; one row for each picture.
 
     Caps on files and pictures are those of `decaf extract`, not the model's. A model that was fitted on ten views of
@@ -40,6 +47,8 @@ def plan_extraction(model: Model, sources: Sequence[str], net_file: str | None, 
         sources: pictures, as `find_images` takes them.
         net_file: an ONNX file, where the network is none that decaf knows by name.
         out: an empty folder.
+        preprocess: what the features were made with, where that was a mean image that the network does not carry.
+        random_weights: the seed, where the features came from random parameters.
 
     Raises:
         SettingsDiffer: it is another network.
@@ -52,21 +61,29 @@ def plan_extraction(model: Model, sources: Sequence[str], net_file: str | None, 
         views="ten-mean" if settings["views"] == "ten-mean" else "center",
         fast_decode=settings["decoding"] == "reduced",
     )
-    return plan(sources, _net(model, net_file), model.layer, out, options)
+    return plan(sources, _net(model, net_file, preprocess, random_weights), model.layer, out, options)
 
 
-def _net(model: Model, file: str | None) -> Net:
+def _net(model: Model, file: str | None, preprocess: str | None, random_weights: int | None) -> Net:
     """The network the features came from. A model file names none that could lie anywhere on this machine."""
     name, sha256 = str(model.settings["net"]), model.settings["net_sha256"]
     if file is None and name not in REGISTRY:
-        raise UnknownName(f"the model was fitted on features of {name}, which is a file: name it with --net FILE.onnx")
-    net = load_net(file or name, model.preprocess)
+        raise UnknownName(f"the model was fitted on features of {name}, {_remedy(name)}")
+    net = load_net(file or name, preprocess or model.preprocess, random_weights)
     if net.sha256 != sha256:
         raise SettingsDiffer(
             f"{file or name} is another network (sha256 {net.sha256[:12]}) than the model was fitted on "
             f"({name}, {str(sha256)[:12]}): name that one with --net FILE.onnx, or fit anew"
         )
     return net
+
+
+def _remedy(name: str) -> str:
+    """How the network is named that a model was fitted on and that decaf does not know by its name."""
+    known, _, seed = name.rpartition("-random-")
+    if known in REGISTRY and seed.isdecimal():
+        return f"which is random: pass --net {known} --random-weights {seed}"
+    return "which is a file: name it with --net FILE.onnx"
 
 
 def records(predictions: Predictions) -> Iterator[dict[str, Any]]:
