@@ -21,7 +21,7 @@ from decaf.nets.checkpoint import is_checkpoint, is_onnx, read_checkpoint, read_
 from decaf.nets.cuda_convnet import is_meta, read_cuda_convnet, read_meta
 from decaf.nets.fill import zeros
 from decaf.nets.mean_image import mean_image
-from decaf.nets.net import Net, net_of, properties
+from decaf.nets.net import Net, net_of, properties, said_by
 from decaf.nets.pack import model_bytes, packed
 from decaf.nets.plain_pickle import read_plain_pickle
 from decaf.nets.pour import How, Poured, check_finite, parameters_of, pour_all
@@ -188,7 +188,8 @@ def _network(source: File, contents: Mapping[Kind, File], preprocess: str | None
     data = source.content
     if source.kind != "ONNX":
         model = _model(source, contents)
-        _add_preprocess(model, _trained_with(source, contents, input_side(model)))
+        said = said_by(model, source.path).get("preprocess")
+        _add_preprocess(model, _trained_with(source, contents, said or preset(_RULES[source.kind], input_side(model))))
         data = model_bytes(model, str(source.path))
     return net_of(data, source.path.name, source.path, preprocess)
 
@@ -203,13 +204,13 @@ def _model(source: File, contents: Mapping[Kind, File]) -> onnx.ModelProto:
 
 def _add_preprocess(model: onnx.ModelProto, how: Preprocess) -> None:
     said = {"preprocess": how.to_dict()} | ({"mean_image": how.mean_image.to_text()} if how.mean_image else {})
-    for key, value in properties(said).items():
-        model.metadata_props.add(key=key, value=value)
+    kept = {prop.key: prop.value for prop in model.metadata_props}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, kept | properties(said))
 
 
-def _trained_with(source: File, contents: Mapping[Kind, File], side: int) -> Preprocess:
-    """The preset for such files, with the mean image where there is one."""
-    how = preset(_RULES[source.kind], side)
+def _trained_with(source: File, contents: Mapping[Kind, File], how: Preprocess) -> Preprocess:
+    """The preparation with the mean image, where there is one."""
     mean = None
     if "binaryproto" in contents:
         with _about(contents["binaryproto"].path):
@@ -234,8 +235,8 @@ def _filled(
         raise NetError(f"{contents['prototxt'].path} tells the network as well as --net does: leave out one of them")
     target = _without_parameters(net)
     poured = pour_all(target.model, _arrays(source), names=names, by_order=by_order)
-    rule = source.kind in _RULES
-    how = _trained_with(source, contents, target.input_side) if rule else target.preprocess
+    rule = _RULES.get(source.kind)
+    how = _trained_with(source, contents, preset(rule, target.input_side)) if rule else target.preprocess
     data = model_bytes(poured.model, str(source.path))
     return replace(target, name=source.path.stem, data=data, preprocess=how), poured
 
