@@ -461,6 +461,12 @@ def test_what_is_no_onnx_file_is_refused(data: bytes, tmp_path: Path) -> None:
     assert "hostile.onnx" in assert_refused(load_net, data, tmp_path)
 
 
+@pytest.mark.parametrize("name", [b"conv", b"decaf.preprocess", b"network", b"Conv"])
+def test_names_that_are_no_text_are_refused(name: bytes, tmp_path: Path) -> None:
+    data = network().SerializeToString()
+    assert "is not an ONNX file" in assert_refused(load_net, data.replace(name, b"\xff" + name[1:]), tmp_path)
+
+
 def test_a_folder_or_nothing_in_place_of_a_model_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.onnx"):
         with pytest.raises(NetError, match="is not there"):

@@ -257,4 +257,4 @@ def test_a_preset_that_lacks_its_mean_image_is_noted(
 ) -> None:
     words = ("--net", "squeezenet1.1", "--preprocess", "paper")
     code, _, err = run(capsys, "extract", pictures, "-o", tmp_path / "f", *words)
-    assert code == 0 and "note: paper subtracts the mean pixel 122.679/116.669/104.007" in err
+    assert code == 0 and "note: paper without a mean image subtracts the mean pixel 122.679/116.669/104.007" in err

@@ -44,13 +44,10 @@ def npz(parameters: Mapping[str, Array]) -> bytes:
     return file.getvalue()
 
 
-def without_metadata(model: onnx.ModelProto) -> bytes:
-    del model.metadata_props[:]
-    return bytes(model.SerializeToString())
-
-
 def write_all(folder: Path, parameters: Mapping[str, Array], widths: Mapping[str, int]) -> dict[str, list[str]]:
     """One network in every kind of file: the files of each, by the last one's name; or to be poured into a graph."""
+    bare = read_caffe(prototxt(widths), caffemodel(parameters))
+    del bare.metadata_props[:]
     contents = {
         "deploy.prototxt": prototxt(widths),
         "net.caffemodel": caffemodel(parameters),
@@ -61,7 +58,7 @@ def write_all(folder: Path, parameters: Mapping[str, Array], widths: Mapping[str
         "legacy.pt": torch_file(parameters, zipped=False),
         "net.safetensors": safetensors.numpy.save(dict(parameters)),
         "net.npz": npz(parameters),
-        "full.onnx": without_metadata(read_caffe(prototxt(widths), caffemodel(parameters))),
+        "full.onnx": bare.SerializeToString(),
     }
     for name, data in contents.items():
         (folder / name).write_bytes(data)
@@ -126,7 +123,7 @@ def test_a_caffe_network_is_prepared_as_caffe_does_with_its_mean_image(tmp_path:
     assert made.preprocess.mean_image is not None
     assert np.array_equal(made.preprocess.mean_image.values, MEAN.transpose(1, 2, 0))
     assert import_net(files).net.preprocess == preset("caffe", 227)
-    assert "subtracts the mean pixel" in import_net(files).note
+    assert "subtracts the mean pixel 104.007/116.669/122.679" in import_net(files).note
 
 
 def test_the_release_of_decaf_is_prepared_as_it_was_with_its_mean_image_and_labels(tmp_path: Path) -> None:

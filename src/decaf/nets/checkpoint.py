@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
-from decaf.nets.numbers import KINDS, to_numbers
+from decaf.nets.numbers import KINDS, read_npy, to_numbers
 from decaf.nets.pickle_machine import reading, refuse
 from decaf.nets.torch_pickle import is_legacy_checkpoint, read_legacy_checkpoint, read_zip_checkpoint
 from decaf.nets.zip_file import ZipFile
@@ -111,26 +110,8 @@ def read_npz(data: bytes) -> Arrays:
         for name in members.names:
             raw = members.read(name, left)
             left -= len(raw)
-            arrays[name.removesuffix(".npy")] = _npy(raw)
+            arrays[name.removesuffix(".npy")] = read_npy(raw)
         return arrays
-
-
-def _npy(raw: bytes) -> NDArray[Any]:
-    """One array in the npy format, whose header may claim any size: it is compared with what is there first."""
-    stream = io.BytesIO(raw)
-    version = np.lib.format.read_magic(stream)
-    if version not in _NPY_HEADERS:
-        refuse(f"an array in version {version} of the npy format")
-    shape, by_columns, dtype = _NPY_HEADERS[version](stream)
-    if dtype.kind not in "fiub" or min(shape, default=0) < 0:
-        refuse(f"an array of {str(dtype)[:80]} and the shape {str(shape)[:80]}")
-    values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(shape, order="F" if by_columns else "C")
-    wanted = np.float32 if dtype.kind == "f" else dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):
-        return np.asarray(values, wanted, order="C")
-
-
-_NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_initializers(data: bytes) -> Arrays:

@@ -16,12 +16,11 @@ from onnx import numpy_helper
 
 from decaf.errors import NetError
 from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
-from decaf.nets.catalogue import input_side
 from decaf.nets.checkpoint import is_checkpoint, is_onnx, read_checkpoint, read_file
-from decaf.nets.cuda_convnet import is_meta, read_cuda_convnet, read_meta
+from decaf.nets.cuda_convnet import PREPARATION, is_meta, read_cuda_convnet, read_meta
 from decaf.nets.fill import zeros
 from decaf.nets.mean_image import mean_image
-from decaf.nets.net import Net, net_of, properties, said_by
+from decaf.nets.net import Net, net_of
 from decaf.nets.pack import model_bytes, packed
 from decaf.nets.plain_pickle import read_plain_pickle
 from decaf.nets.pour import How, Poured, check_finite, parameters_of, pour_all
@@ -45,7 +44,7 @@ _COMPANIONS: dict[Kind, tuple[Kind, ...]] = {
     "checkpoint": (),
 }
 # How the pictures were prepared that such networks were trained with.
-_RULES = {"caffemodel": "caffe", "cuda-convnet": "decaf-release"}
+_RULES = {"caffemodel": "caffe", "cuda-convnet": PREPARATION}
 _SYNSET = re.compile(r"^n[0-9]{8}\s+")  # before the words of a class, in ImageNet's lists
 _LARGEST_LABELS = 2**26  # bytes
 
@@ -185,13 +184,11 @@ def _network(source: File, contents: Mapping[Kind, File], preprocess: str | None
     """The network that is in the files."""
     if source.kind == "checkpoint":
         raise NetError(f"{source.path} holds parameters without a network: name the network with --net")
-    data = source.content
-    if source.kind != "ONNX":
-        model = _model(source, contents)
-        said = said_by(model, source.path).get("preprocess")
-        _add_preprocess(model, _trained_with(source, contents, said or preset(_RULES[source.kind], input_side(model))))
-        data = model_bytes(model, str(source.path))
-    return net_of(data, source.path.name, source.path, preprocess)
+    if source.kind == "ONNX":
+        return net_of(source.content, source.path.name, source.path, preprocess)
+    net = net_of(model_bytes(_model(source, contents), str(source.path)), source.path.name, source.path)
+    net = replace(net, preprocess=_with_mean(net.preprocess, contents))
+    return net.with_preprocess(preprocess) if preprocess else net
 
 
 def _model(source: File, contents: Mapping[Kind, File]) -> onnx.ModelProto:
@@ -202,15 +199,8 @@ def _model(source: File, contents: Mapping[Kind, File]) -> onnx.ModelProto:
         return read_caffe(prototxt, source.content, name=source.path.stem)
 
 
-def _add_preprocess(model: onnx.ModelProto, how: Preprocess) -> None:
-    said = {"preprocess": how.to_dict()} | ({"mean_image": how.mean_image.to_text()} if how.mean_image else {})
-    kept = {prop.key: prop.value for prop in model.metadata_props}
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, kept | properties(said))
-
-
-def _trained_with(source: File, contents: Mapping[Kind, File], how: Preprocess) -> Preprocess:
-    """The preparation with the mean image, where there is one."""
+def _with_mean(how: Preprocess, contents: Mapping[Kind, File]) -> Preprocess:
+    """The same preparation with the mean image among the files, where there is one."""
     mean = None
     if "binaryproto" in contents:
         with _about(contents["binaryproto"].path):
@@ -235,10 +225,9 @@ def _filled(
         raise NetError(f"{contents['prototxt'].path} tells the network as well as --net does: leave out one of them")
     target = _without_parameters(net)
     poured = pour_all(target.model, _arrays(source), names=names, by_order=by_order)
-    rule = _RULES.get(source.kind)
-    how = _trained_with(source, contents, preset(rule, target.input_side)) if rule else target.preprocess
+    how = preset(_RULES[source.kind], target.input_side) if source.kind in _RULES else target.preprocess
     data = model_bytes(poured.model, str(source.path))
-    return replace(target, name=source.path.stem, data=data, preprocess=how), poured
+    return replace(target, name=source.path.stem, data=data, preprocess=_with_mean(how, contents)), poured
 
 
 def _without_parameters(net: str | Path) -> Net:

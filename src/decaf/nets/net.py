@@ -181,7 +181,7 @@ def _read(path: Path) -> bytes:
 def net_of(data: bytes, file: str, place: object, preprocess: str | Preprocess | None = None) -> Net:
     """The network in the bytes of an ONNX file of this name; `place` is what messages call it. See `read_net`."""
     model = parse_model(data, str(place))
-    said = said_by(model, place)
+    said = _said_by(model, place)
     net = Net(
         name=str(said.get("name", Path(file).stem)),
         data=data,
@@ -195,8 +195,7 @@ def net_of(data: bytes, file: str, place: object, preprocess: str | Preprocess |
     return net
 
 
-def said_by(model: onnx.ModelProto, path: object) -> dict[str, Any]:
-    """What an ONNX file says of itself, under the names of `Net`; `path` is what messages call it. Raises NetError."""
+def _said_by(model: onnx.ModelProto, path: object) -> dict[str, Any]:
     properties = {prop.key.removeprefix(_KEY): prop.value for prop in model.metadata_props if prop.key.startswith(_KEY)}
     try:
         values = {key: json.loads(value) for key, value in properties.items() if key in _KINDS}
