@@ -63,7 +63,7 @@ def _say(imported: Imported, out: str) -> None:
     for file in imported.files:
         click.echo(f"read {file.path}: {file.kind}")
     if imported.poured:
-        click.echo(f"poured {len(imported.poured)} parameters, told by {imported.how}")
+        click.echo(f"poured {len(imported.poured)} parameters, matched by {imported.how}")
     parameters = sum(layer.parameters for layer in net.layers)
     click.echo(
         f"wrote {out}: {net.name}, {parameters:,} parameters in {len(net.layers)} layers, pictures of "

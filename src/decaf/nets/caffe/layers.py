@@ -39,7 +39,7 @@ class Writer(GraphBuilder):
         """
         if layer.kind not in KINDS:
             known = ", ".join(sorted(KINDS))
-            raise NetError(f"layer {layer.name!r} is of type {layer.kind!r}, which is not known here: {known} are")
+            raise NetError(f"layer {layer.name!r} is of type {layer.kind!r}; known here are {known}")
         allowed = len(inputs) == 1 or (len(inputs) > 1 and layer.kind in _JOINING)
         _demand(layer, allowed, f"a number of {len(inputs)} inputs")
         _demand(layer, len(layer.tops) <= 1 or layer.kind == "Split", f"a number of {len(layer.tops)} outputs")
