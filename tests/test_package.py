@@ -23,7 +23,7 @@ def python(script: str, *arguments: str) -> str:
 
 def test_exported_names() -> None:
     names = ["DeCAF", "DecafError", "FeatureSet", "LinearProbe", "LinearProbeCV", "Net", "Preprocess", "export"]
-    names += ["extract", "load_net"]
+    names += ["extract", "load_net", "profile"]
     assert decaf.__all__ == names == dir(decaf)
     assert all(getattr(decaf, name).__doc__ for name in names)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from decaf.engines.profile import profile as profile
     from decaf.errors import DecafError as DecafError
     from decaf.features.export import export as export
     from decaf.features.extract import extract as extract
@@ -32,6 +33,7 @@ _HOMES = {
     "export": "decaf.features.export",
     "extract": "decaf.features.extract",
     "load_net": "decaf.nets.registry",
+    "profile": "decaf.engines.profile",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "export",
     "extract",
     "load_net",
+    "profile",
 ]
 
 

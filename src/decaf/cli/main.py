@@ -7,7 +7,20 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = ("extract", "info", "export", "compact", "probe", "fit", "predict", "reproduce", "nets", "layers", "demo")
+_COMMANDS = (
+    "extract",
+    "info",
+    "export",
+    "compact",
+    "probe",
+    "fit",
+    "predict",
+    "reproduce",
+    "nets",
+    "layers",
+    "profile",
+    "demo",
+)
 
 
 class _Lazy(click.Group):

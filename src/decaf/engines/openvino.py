@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from decaf.engines.base import Pictures, Runtime, batch_size, check_rows
@@ -34,6 +36,52 @@ def _quiet_openvino() -> Any:
     return openvino
 
 
+def has_bf16() -> bool:
+    """Whether this processor multiplies bf16 numbers."""
+    return "BF16" in _quiet_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def version() -> str:
+    """OpenVINO's, such as 2026.4.1."""
+    return str(_quiet_openvino().get_version()).split("-")[0]
+
+
+class OpenVinoGraph:
+    """A graph that OpenVINO has read, to be compiled once or several times. Raises NetError where it cannot."""
+
+    def __init__(self, graph: onnx.ModelProto, name: str) -> None:
+        self._core = _quiet_openvino().Core()
+        self._name = name
+        with self._named_errors():
+            self._model = self._core.read_model(graph.SerializeToString())
+
+    def compile(self, precision: str, *, streams: int, threads: int, counting: bool = False) -> Any:
+        """Compile it for `streams` calls at a time that share `threads` threads.
+
+        Args:
+            precision: `f32` or `bf16`, which the processor must have.
+            streams: calls at a time.
+            threads: in all.
+            counting: whether requests count the time of each operation.
+        """
+        options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": threads,
+            "PERF_COUNT": counting,
+        }
+        with self._named_errors():
+            return self._core.compile_model(self._model, "CPU", options)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            why = _first_line(error)
+            raise NetError(f"OpenVINO cannot run {self._name} ({why}): export it with other operators") from error
+
+
 class OpenVinoEngine:
     """As many streams as threads, each with a request of its own: no thread waits for another inside a layer.
 
@@ -42,23 +90,12 @@ class OpenVinoEngine:
     """
 
     def __init__(self, net: Net, layers: Sequence[Layer], precision: str, threads: int, pool: Pool) -> None:
-        ov = _quiet_openvino()
-        core = ov.Core()
         note = ""
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and not has_bf16():
             precision, note = "f32", "this processor has no bf16 instructions: f32 runs instead"
         batch = batch_size(net)
-        try:
-            graph = cut(net.model, layers, net.preprocess, batch, pool)
-            options = {
-                "INFERENCE_PRECISION_HINT": precision,
-                "NUM_STREAMS": threads,
-                "INFERENCE_NUM_THREADS": threads,
-            }
-            compiled = core.compile_model(core.read_model(graph.SerializeToString()), "CPU", options)
-        except RuntimeError as error:
-            why = _first_line(error)
-            raise NetError(f"OpenVINO cannot run {net.name} ({why}): export it with other operators") from error
+        graph = cut(net.model, layers, net.preprocess, batch, pool)
+        compiled = OpenVinoGraph(graph, net.name).compile(precision, streams=threads, threads=threads)
         layers = [pooled(layer, pool) for layer in layers]
         for layer, output in zip(layers, compiled.outputs, strict=True):
             check_rows(layer, output.partial_shape.get_max_shape(), batch)
@@ -68,8 +105,7 @@ class OpenVinoEngine:
         for _ in range(threads):
             self._idle.put(_Request(compiled))
         self.sizes = tuple(layer.size for layer in layers)
-        version = ov.get_version().split("-")[0]
-        self.runtime = Runtime("openvino", version, _instruction_set(compiled), precision, threads, batch, note)
+        self.runtime = Runtime("openvino", version(), instruction_set(compiled), precision, threads, batch, note)
 
     def run(self, pictures: Pictures, views: Sequence[int] = ()) -> tuple[NDArray[np.float32], ...]:
         """See `Engine.run`."""
@@ -99,7 +135,7 @@ class _Request:
         self.outputs = [request.get_output_tensor(index).data for index in range(len(compiled.outputs))]
 
 
-def _instruction_set(compiled: Any) -> str:
+def instruction_set(compiled: Any) -> str:
     """The widest instruction set that the compiled kernels name."""
     kernels = " ".join(str(op.get_rt_info()["primitiveType"].value) for op in compiled.get_runtime_model().get_ops())
     used = set(re.findall("|".join(_INSTRUCTION_SETS), kernels))
