@@ -55,7 +55,7 @@ class Design:
     def take_gram(self, rows: NDArray[np.intp]) -> Floats:
         """The Gram matrix of some rows, from the one kept or computed."""
         if self.gram is not None:
-            return self.gram.take(rows, 0).take(rows, 1)
+            return self.gram.ravel().take(rows[:, None] * len(self.gram) + rows)
         part = self.A[rows]
         return np.asarray(part @ part.T)
 
