@@ -145,12 +145,19 @@ def test_names_that_would_break_the_line(name: str) -> None:
     refused_text(text(layer("x", "ReLU", bottom=name)))
 
 
+def test_names_that_are_no_text() -> None:
+    for wrong in (b"\xff\xfe", b"x" * 1000):
+        refused_model(field(1, wrong) + encoded_layer("ip", "InnerProduct"))
+        refused_model(field(3, wrong) + encoded_layer("ip", "InnerProduct"))
+        refused_model(field(100, field(1, wrong) + field(2, "InnerProduct")))
+
+
 def test_a_layer_that_poses_as_the_parameter_of_another() -> None:
     power = "power_param { scale: 2 shift: 3 }"
     fake = "inner_product_param { num_output: 5 }"
     refused_text(text(layer("x", "Power", power), layer("x.scaled", "ReLU")))
     refused_text(text(layer("x", "InnerProduct", fake), layer("x.weight", "ReLU", bottom="x")))
-    refused_text(text(layer("x.weight", "ReLU"), layer("x", "InnerProduct", fake)))
+    assert "like a parameter" in refused_text(text(layer("x.weight", "ReLU"), layer("x", "InnerProduct", fake)))
 
 
 def test_nothing_a_file_names_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +205,10 @@ def test_shapes_that_overflow_or_exceed_the_numbers(sides: tuple[int, ...]) -> N
     refused_model(product(field(5, random(5, 7).tobytes()) + shape(*sides)))
 
 
+def test_sides_below_zero() -> None:
+    refused_model(product(field(5, bytes(4)) + shape(2**64 - 1, 2**64 - 1)))
+
+
 def test_the_old_shapes_that_overflow() -> None:
     sides = b"".join(field(axis, 2**32) for axis in (1, 2, 3, 4))
     refused_model(field(2, field(4, "ip") + field(5, 14) + field(6, sides + field(5, random(5, 7).tobytes()))))
@@ -234,9 +245,10 @@ def test_numbers_cut_in_the_middle() -> None:
         product(b"".join(varint(5 << 3 | 5) + bytes(4) for _ in range(200_000))),
         field(4, 0) * 1_000_000,
         field(100, field(1, "x" * MIB) + field(2, "ReLU")),
-        field(100, field(2, "InnerProduct") + field(7, b"") * 3),
+        field(100, field(1, "x") + field(2, "ReLU") + field(500, bytes(MIB))),
+        field(100, field(1, "x") + field(2, "InnerProduct") + field(7, b"") * 3),
     ],
-    ids=["layers", "arrays", "inputs", "unpacked", "sides", "name", "three arrays"],
+    ids=["layers", "arrays", "inputs", "unpacked", "sides", "name", "unknown", "three arrays"],
 )
 def test_many_small_things_in_a_small_file(data: bytes) -> None:
     refused_model(data)
@@ -305,3 +317,35 @@ def test_a_mutated_file_is_read_or_refused(index: int, changes: list[tuple[int, 
         read_caffe(prototxt, model)
     except NetError as error:
         assert "\n" not in str(error)
+
+
+# Memory
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from decaf.nets.caffe import caffe_parameters, read_caffe
+from tests.nets.caffe_files import layer, seeds, text
+read_caffe(*seeds()[0])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+before = peak()
+data = Path(sys.argv[1]).read_bytes()
+caffe_parameters(data)
+print((peak() - before) / len(data))
+read_caffe(text(layer("ip", "InnerProduct", "inner_product_param { num_output: 40000 }")), data)
+print((peak() - before) / len(data))
+"""
+
+
+def test_a_large_file_takes_three_times_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "large.caffemodel"
+    path.write_bytes(
+        caffemodel({"ip.weight": np.zeros((40_000, 324), np.float32), "ip.bias": np.zeros(40_000, np.float32)})
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True, cwd=root
+    )
+    parameters, model = map(float, done.stdout.split())
+    assert parameters < 1.5
+    assert model < 3.3

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -22,6 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from tests.attacks.hostile import CALLS, FORMS, MIB, ORDERED_DICT, Form, by_global, inside
 
 from decaf.engines import make_engine
 from decaf.errors import NetError
@@ -29,18 +30,11 @@ from decaf.nets import torch_pickle
 from decaf.nets.registry import load_net
 from decaf.nets.torch_pickle import read_legacy_checkpoint
 
-resource = pytest.importorskip("resource")
+pytest.importorskip("resource")
 
-MIB = 2**20
 HEADER = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
 VALUES = np.arange(4, dtype="<f4")
 REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
-ORDERED_DICT = b"ccollections\nOrderedDict\n"
-
-
-def inside(value: Any) -> bytes:
-    """A value in pickle's own words, without the frame and the memo."""
-    return pickle.dumps(value, 2)[2:-1] if not isinstance(value, tuple) else b"(" + b"".join(map(inside, value)) + b"t"
 
 
 def storage(count: Any = 4, kind: bytes = b"ctorch\nFloatStorage\n", key: Any = "0", view: Any = None) -> bytes:
@@ -63,16 +57,6 @@ def checkpoint(state: bytes, count: int = 4, values: bytes = VALUES.tobytes(), k
 LEGIT = checkpoint(state_of(tensor()))
 
 
-@pytest.fixture
-def little_memory() -> Iterator[None]:
-    """One more GiB of address space and no more, so that a bomb ends in MemoryError and not in the machine's death."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 2**22
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 1024 * MIB, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
-
-
 def refused(data: bytes) -> str:
     """Reads a hostile checkpoint, which must be refused in one line at little expense of memory; its message."""
     tracemalloc.start()
@@ -93,39 +77,6 @@ def test_the_harmless_file_that_the_attacks_are_made_from_is_read() -> None:
 
 
 # Code
-
-
-def by_global(module: str, name: str, argument: str) -> bytes:
-    return f"c{module}\n{name}\n".encode() + b"(" + inside(argument) + b"tR"
-
-
-def by_stack_global(module: str, name: str, argument: str) -> bytes:
-    return inside(module) + inside(name) + b"\x93" + inside(argument) + b"\x85R"
-
-
-def by_inst(module: str, name: str, argument: str) -> bytes:
-    return b"(" + inside(argument) + f"i{module}\n{name}\n".encode()
-
-
-def by_obj(module: str, name: str, argument: str) -> bytes:
-    return b"(" + f"c{module}\n{name}\n".encode() + inside(argument) + b"o"
-
-
-def by_build(module: str, name: str, argument: str) -> bytes:
-    call = inside("__setstate__") + f"c{module}\n{name}\n".encode()
-    return ORDERED_DICT + b")R" + b"}" + call + b"s" + b"b" + inside(argument) + b"b"
-
-
-FORMS = (by_global, by_stack_global, by_inst, by_obj, by_build)
-CALLS = {
-    "os.system": "touch {}",
-    "posix.system": "touch {}",
-    "subprocess.getoutput": "touch {}",
-    "builtins.eval": "__import__('pathlib').Path('{}').touch()",
-    "builtins.exec": "__import__('pathlib').Path('{}').touch()",
-    "__builtin__.eval": "__import__('pathlib').Path('{}').touch()",
-}
-Form = Callable[[str, str, str], bytes]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -508,6 +459,12 @@ def test_the_harmless_model_that_the_attacks_are_made_from_runs(
 )
 def test_what_is_no_onnx_file_is_refused(data: bytes, tmp_path: Path) -> None:
     assert "hostile.onnx" in assert_refused(load_net, data, tmp_path)
+
+
+@pytest.mark.parametrize("name", [b"conv", b"decaf.preprocess", b"network", b"Conv"])
+def test_names_that_are_no_text_are_refused(name: bytes, tmp_path: Path) -> None:
+    data = network().SerializeToString()
+    assert "is not an ONNX file" in assert_refused(load_net, data.replace(name, b"\xff" + name[1:]), tmp_path)
 
 
 def test_a_folder_or_nothing_in_place_of_a_model_file_is_refused(tmp_path: Path) -> None:

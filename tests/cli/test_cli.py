@@ -216,3 +216,45 @@ def test_a_fault_of_ours_is_one_line_without_debug_and_raises_with_it(
         main(["--debug", "layers", "efficientnet-lite0"])
     with pytest.raises(ZeroDivisionError):
         main(["layers", "efficientnet-lite0", "--debug"])
+
+
+def test_random_weights_serve_every_command_that_loads_a_net(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    untrained = ("--random-weights", 3)
+    about = run_json(capsys, "nets", "show", "squeezenet1.1", *untrained)
+    assert about["net"] == "squeezenet1.1-random-3" and about["provenance"]["parameters"].endswith("seed 3")
+    assert run_json(capsys, "layers", "squeezenet1.1", *untrained)["net"] == "squeezenet1.1-random-3"
+    words = ("--net", "squeezenet1.1", *untrained)
+    summary = run_json(capsys, "extract", pictures, "-o", tmp_path / "f", *words)
+    assert summary["net"] == "squeezenet1.1-random-3" and list(summary["layers"]) == ["features"]
+    model = tmp_path / "model.safetensors"
+    code, _, err = run(capsys, "fit", tmp_path / "f", "-o", model)
+    assert code == 0, err
+    code, _, err = run(capsys, "predict", model, pictures / "dog")
+    assert (code, "--random-weights 3" in err) == (1, True)
+    assert len(run_json(capsys, "predict", model, pictures / "dog", *words)["rows"]) == 3
+
+
+def test_a_model_of_a_mean_image_is_used_with_that_image(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "mean.npy", np.random.default_rng(0).uniform(90, 130, (3, 256, 256)))
+    words = ("--net", "squeezenet1.1", "--preprocess", f"caffe,mean={tmp_path / 'mean.npy'}")
+    summary = run_json(capsys, "extract", pictures, "-o", tmp_path / "f", *words)
+    assert summary["broken"] == 1
+    model = tmp_path / "model.safetensors"
+    assert run(capsys, "fit", tmp_path / "f", "-o", model)[0] == 0
+    code, _, err = run(capsys, "predict", model, pictures / "dog")
+    assert (code, err.count("\n")) == (1, 1) and "--preprocess" in err
+    assert len(run_json(capsys, "predict", model, pictures / "dog", *words)["rows"]) == 3
+    code, _, err = run(capsys, "predict", model, pictures / "dog", "--preprocess", "caffe")
+    assert code == 1 and "features with preprocess.mean [0.0, 0.0, 0.0]" in err
+
+
+def test_a_preset_that_lacks_its_mean_image_is_noted(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    words = ("--net", "squeezenet1.1", "--preprocess", "paper")
+    code, _, err = run(capsys, "extract", pictures, "-o", tmp_path / "f", *words)
+    assert code == 0 and "note: paper without a mean image subtracts the mean pixel 122.679/116.669/104.007" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,11 +24,15 @@ from tests.nets.caffe_files import (
 )
 
 from decaf.errors import NetError
+from decaf.nets.alexnet import ALEXNET, CAFFENET
 from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
 from decaf.nets.catalogue import read_layers
 from decaf.nets.fill import he, seeded, zeros
+from decaf.nets.preprocess import Preprocess, parse_preprocess
 
 CONVOLUTION = "convolution_param { num_output: 6 kernel_size: 3 }"
+POINT = "convolution_param { num_output: 6 kernel_size: 1 }"
+GLOBAL = "pooling_param { pool: AVE global_pooling: true }"
 PRODUCT = "inner_product_param { num_output: 5 }"
 IN_PLACE = (
     layer("conv1", "Convolution", CONVOLUTION),
@@ -52,9 +57,12 @@ def real_files(real_data: Path) -> Path:
     return real_data / "fixtures" / "caffe"
 
 
+def said(model: onnx.ModelProto) -> dict[str, Any]:
+    return {prop.key.removeprefix("decaf."): json.loads(prop.value) for prop in model.metadata_props}
+
+
 def aliases(model: onnx.ModelProto) -> dict[str, str]:
-    said = {prop.key: json.loads(prop.value) for prop in model.metadata_props}
-    return dict(said["decaf.aliases"])
+    return dict(said(model)["aliases"])
 
 
 def tensors(model: onnx.ModelProto) -> list[str]:
@@ -94,16 +102,41 @@ def test_the_real_mean_image_is_that_of_numpy(real_files: Path) -> None:
     np.testing.assert_array_equal(mean, np.load(real_files / "ilsvrc_2012_mean_bgr_chw.npy"))
 
 
-@pytest.mark.parametrize(("net", "count"), [("alexnet", 60_965_224), ("reference_caffenet", 60_965_224)])
-def test_deploy_and_train_val_of_the_zoo_are_one_network(net: str, count: int, real_files: Path) -> None:
-    deploy, train = (
-        read_caffe((real_files / f"models_bvlc_{net}_{kind}.prototxt").read_bytes(), parameters=zeros)
-        for kind in ("deploy", "train_val")
-    )
-    assert deploy.graph.SerializeToString(deterministic=True) == train.graph.SerializeToString(deterministic=True)
-    assert sum(layer.parameters for layer in read_layers(deploy, {})) == count
-    assert aliases(deploy) == {"drop6": "relu6", "drop7": "relu7"}
-    assert aliases(train) == {"drop6": "relu6", "drop7": "relu7", "loss": "prob"}
+ZOO = {"alexnet": ALEXNET, "reference_caffenet": CAFFENET}
+
+
+@pytest.mark.parametrize("kind", ["deploy", "train_val"])
+@pytest.mark.parametrize("net", ZOO)
+def test_the_networks_of_the_zoo_are_those_decaf_writes_itself(net: str, kind: str, real_files: Path) -> None:
+    prototxt = (real_files / f"models_bvlc_{net}_{kind}.prototxt").read_bytes()
+    found, built = read_caffe(prototxt, parameters=zeros), ZOO[net].build(zeros, {})
+    assert list(found.graph.node) == list(built.graph.node)
+    assert found.graph.input == built.graph.input
+    assert found.graph.output == built.graph.output
+    shapes = [[(tensor.name, tuple(tensor.dims)) for tensor in model.graph.initializer] for model in (found, built)]
+    assert shapes[0] == shapes[1]
+    assert read_layers(found, {}) == read_layers(built, {})
+    assert sum(layer.parameters for layer in read_layers(found, {})) == 60_965_224
+    assert aliases(found) == {"drop6": "relu6", "drop7": "relu7"} | ({"loss": "prob"} if kind == "train_val" else {})
+
+
+def test_a_caffenet_from_a_file_of_either_format_has_the_features_of_the_one_decaf_writes(real_files: Path) -> None:
+    drawn: dict[str, Array] = {}
+    numbers = random(99_991) / 64
+
+    def source(name: str, shape: tuple[int, ...]) -> Array:
+        drawn[name] = np.resize(np.roll(numbers, len(drawn)), shape)
+        return drawn[name]
+
+    x = 100 * random(1, 3, 227, 227)
+    layers = ("pool5", "fc6", "relu7")
+    expected = run(CAFFENET.build(source, {}), x, *layers)
+    assert all(values.std() > 0 for values in expected)
+    prototxt = (real_files / "models_bvlc_reference_caffenet_deploy.prototxt").read_bytes()
+    model = read_caffe(prototxt, caffemodel(drawn, old=True))
+    assert model == read_caffe(prototxt, caffemodel(drawn))
+    for ours, theirs in zip(run(model, x, *layers), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_layers_that_overwrite_a_blob_keep_their_own_names() -> None:
@@ -122,6 +155,13 @@ def test_a_blob_that_is_not_called_as_its_layer_is_an_alias() -> None:
     model = read_caffe(text(layer("r", "ReLU", top="half"), split, after), parameters=zeros)
     assert tensors(model) == ["r", "end"]
     assert aliases(model) == {"half": "r", "s": "r", "a": "r", "b": "r"}
+
+
+def test_of_several_losses_none_is_the_probability() -> None:
+    losses = [layer(name, "SoftmaxWithLoss") for name in ("loss1", "loss2")]
+    assert tensors(read_caffe(text(*losses), parameters=zeros)) == ["loss1", "loss2"]
+    taken = layer("prob", "Sigmoid")
+    assert tensors(read_caffe(text(taken, losses[0]), parameters=zeros)) == ["prob", "loss1"]
 
 
 @pytest.mark.parametrize("old", [True, False], ids=["V1", "V2"])
@@ -248,6 +288,60 @@ def test_what_cannot_be_used_is_named_in_one_line(prototxt: bytes | None, model:
         read_caffe(prototxt, model)
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def colour(transform: str, *layers: str) -> bytes:
+    feed = f'layer {{ name: "d" type: "Data" top: "data" transform_param {{ crop_size: 9 {transform} }} }}'
+    return "\n".join([feed, *layers]).encode()
+
+
+@pytest.mark.parametrize(
+    ("transform", "rule"),
+    [
+        ("", "caffe"),
+        ("mirror: true mean_value: 104 mean_value: 117 mean_value: 123", "caffe,mean=104/117/123"),
+        ("mean_value: 127 scale: 0.0078125", "caffe,mean=127,std=128"),
+    ],
+)
+def test_pictures_are_prepared_as_the_data_layer_says(transform: str, rule: str) -> None:
+    model = read_caffe(colour(transform, layer("r", "ReLU")), parameters=zeros)
+    assert Preprocess.from_dict(said(model)["preprocess"]) == parse_preprocess(rule, 9)
+
+
+def test_a_network_of_grey_pictures_says_nothing_of_colours() -> None:
+    assert "preprocess" not in said(read_caffe(text(layer("r", "ReLU")), parameters=zeros))
+
+
+@pytest.mark.parametrize("transform", ["scale: 0", "scale: nan", "mean_value: inf", "mean_value: 1 mean_value: 2"])
+def test_a_preparation_that_makes_no_picture_is_refused(transform: str) -> None:
+    with pytest.raises(NetError):
+        read_caffe(colour(transform, layer("r", "ReLU")), parameters=zeros)
+
+
+@pytest.mark.parametrize(
+    ("layers", "default"),
+    [
+        ((layer("fc", "InnerProduct", PRODUCT),), "fc"),
+        (
+            (layer("r", "ReLU"), layer("fc", "InnerProduct", PRODUCT, bottom="r"), layer("p", "Softmax", bottom="fc")),
+            "r",
+        ),
+        (IN_PLACE, "relu6"),
+        ((layer("r", "ReLU"), layer("s", "Sigmoid", bottom="r")), "s"),
+        ((layer("p", "Pooling", GLOBAL), layer("conv", "Convolution", POINT, bottom="p")), "p"),
+        ((layer("conv", "Convolution", POINT), layer("p", "Pooling", GLOBAL, bottom="conv")), "p"),
+    ],
+)
+def test_the_default_layer_is_what_the_classifier_reads(layers: tuple[str, ...], default: str) -> None:
+    assert said(read_caffe(text(*layers), parameters=zeros))["default_layer"] == default
+
+
+def test_a_mean_image_is_named_as_it_lies(tmp_path: Path) -> None:
+    mean = random(3, 8, 8)
+    (tmp_path / "mean.binaryproto").write_bytes(blob(mean, old=True))
+    chosen = parse_preprocess(f"caffe,size=8,mean={tmp_path}/mean.binaryproto", 8)
+    assert chosen.mean_image is not None
+    np.testing.assert_array_equal(chosen.mean_image.values, mean.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (1, 3, 4, 4)])

@@ -116,6 +116,12 @@ LAYERS: dict[str, tuple[str, str, list[Array], Callable[[Array], Array]]] = {
         [],
         lambda x: pool(x[:, :, :8, :8], 2, 2),
     ),
+    "floored pool of DenseNet": (
+        "Pooling",
+        "pooling_param { kernel_size: 2 stride: 2 ceil_mode: false }",
+        [],
+        lambda x: pool(x[:, :, :8, :8], 2, 2),
+    ),
     "global average": (
         "Pooling",
         "pooling_param { pool: AVE global_pooling: true }",
@@ -228,6 +234,7 @@ def test_blobs_are_joined_along_their_channels() -> None:
         ("InnerProduct", "inner_product_param { num_output: 5 axis: 2 }", "an axis other than 1"),
         ("Softmax", "softmax_param { axis: 2 }", "an axis other than 1"),
         ("LRN", "lrn_param { local_size: 4 }", "odd"),
+        ("LRN", "lrn_param { local_size: 4 norm_region: WITHIN_CHANNEL }", "an even local_size"),
         ("LRN", "lrn_param { alpha: nan }", "nan"),
         ("ReLU", "relu_param { negative_slope: inf }", "inf"),
         ("Dropout", "dropout_param { scale_train: false }", "a scale at test time"),

@@ -86,6 +86,8 @@ FLAT = node("Flatten", "x", "flat")
 STATISTICS = {"s": some(3), "b": some(3), "m": some(3), "v": positive(3)}
 CASES: dict[str, Case] = {
     "relu": Case([node("Relu")]),
+    "pad": Case([node("Pad", "x pads")], {"pads": np.array([0, 0, 1, 2, 0, 1, 3, 4])}),
+    "pad with a value": Case([node("Pad", "x pads v")], {"pads": np.array([0] * 6 + [3, 4]), "v": np.float32(2.5)}),
     "sigmoid": Case([node("Sigmoid")]),
     "identity": Case([node("Identity")]),
     "global average": Case([node("GlobalAveragePool")]),

@@ -1,4 +1,4 @@
-"""`decaf nets list` and `decaf nets show`."""
+"""`decaf nets` and its subcommands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 from decaf.cli.common import json_option, print_json, print_table
 from decaf.cli.info import info
 from decaf.cli.nets_fetch import fetch_net
+from decaf.cli.nets_import import import_files
 
 
 @click.group()
@@ -49,3 +50,4 @@ def list_nets(as_json: bool) -> None:
 
 nets.add_command(info, "show")
 nets.add_command(fetch_net)
+nets.add_command(import_files)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from decaf.cli.common import json_option, print_json, print_table, progress_bar
+from decaf.cli.common import json_option, print_json, print_table, progress_bar, random_weights_option
 from decaf.viz.text import one_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -21,6 +21,7 @@ _OPTIONS = (
     click.option(
         "--net", metavar="NAME|FILE.onnx", default="efficientnet-lite0", show_default=True, help="The network."
     ),
+    random_weights_option,
     click.option(
         "--layer",
         "layers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
-from decaf.nets.numbers import KINDS, to_numbers
+from decaf.nets.numbers import KINDS, read_npy, to_numbers
 from decaf.nets.pickle_machine import reading, refuse
 from decaf.nets.torch_pickle import is_legacy_checkpoint, read_legacy_checkpoint, read_zip_checkpoint
 from decaf.nets.zip_file import ZipFile
@@ -42,17 +42,32 @@ def read_checkpoint(source: bytes | str | Path) -> Arrays:
         (64, 3, 7, 7)
     """
     data = source if isinstance(source, bytes) else read_file(Path(source))
+    reader = _reader(data)
+    if reader is None:
+        raise NetError(
+            "no parameter file decaf knows: it reads torch checkpoints, safetensors, npz, ONNX, Caffe and cuda-convnet"
+        )
+    return reader(data)
+
+
+def is_checkpoint(data: bytes) -> bool:
+    """Whether the file begins as one `read_checkpoint` reads."""
+    return _reader(data) is not None
+
+
+def _reader(data: bytes) -> Callable[[bytes], Arrays] | None:
     if data.startswith(b"PK\x03\x04"):
-        return read_npz(data) if _is_npz(data) else read_zip_checkpoint(data)
+        return _read_zip
     if is_legacy_checkpoint(data):
-        return read_legacy_checkpoint(data)
-    if is_safetensors(data):
-        return read_safetensors(data)
-    if data[:1] == b"\x08":  # the first field of an ONNX file, its version
-        return read_initializers(data)
-    raise NetError(
-        "no parameter file decaf knows: it reads torch checkpoints, safetensors, npz, ONNX, Caffe and cuda-convnet"
-    )
+        return read_legacy_checkpoint
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8:  # the size of a header, and its brace
+        return read_safetensors
+    return read_initializers if is_onnx(data) else None
+
+
+def is_onnx(data: bytes) -> bool:
+    """Whether the file begins with the first field of ONNX files, their version."""
+    return data[:1] == b"\x08"
 
 
 def read_file(path: Path) -> bytes:
@@ -61,11 +76,6 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except (OSError, MemoryError) as error:
         raise NetError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not enough memory'}") from None
-
-
-def is_safetensors(data: bytes) -> bool:
-    """Whether the file begins as safetensors files do: the length of a JSON object, and its brace."""
-    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
 def read_safetensors(data: bytes) -> Arrays:
@@ -85,10 +95,10 @@ def _tensor(name: str, said: Any) -> NDArray[Any]:
     return to_numbers(said["data"], said["dtype"]).reshape(said["shape"])
 
 
-def _is_npz(data: bytes) -> bool:
+def _read_zip(data: bytes) -> Arrays:
     with reading("zip file", _REMEDY):
         names = ZipFile(data).names
-        return bool(names) and all(name.endswith(".npy") for name in names)
+    return read_npz(data) if names and all(name.endswith(".npy") for name in names) else read_zip_checkpoint(data)
 
 
 def read_npz(data: bytes) -> Arrays:
@@ -100,26 +110,8 @@ def read_npz(data: bytes) -> Arrays:
         for name in members.names:
             raw = members.read(name, left)
             left -= len(raw)
-            arrays[name.removesuffix(".npy")] = _npy(raw)
+            arrays[name.removesuffix(".npy")] = read_npy(raw)
         return arrays
-
-
-def _npy(raw: bytes) -> NDArray[Any]:
-    """One array in the npy format, whose header may claim any size: it is compared with what is there first."""
-    stream = io.BytesIO(raw)
-    version = np.lib.format.read_magic(stream)
-    if version not in _NPY_HEADERS:
-        refuse(f"an array in version {version} of the npy format")
-    shape, by_columns, dtype = _NPY_HEADERS[version](stream)
-    if dtype.kind not in "fiub":
-        refuse(f"an array of {dtype}")
-    values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(shape, order="F" if by_columns else "C")
-    wanted = np.float32 if dtype.kind == "f" else dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):
-        return np.asarray(values, wanted, order="C")
-
-
-_NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_initializers(data: bytes) -> Arrays:

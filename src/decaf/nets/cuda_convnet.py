@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from decaf.errors import NetError
 from decaf.nets.fill import stored
 from decaf.nets.graph import GraphBuilder
+from decaf.nets.net import properties
 from decaf.nets.pickle_machine import reading
 from decaf.nets.plain_pickle import read_plain_pickle
 from decaf.nets.preprocess import LARGEST_SIDE
@@ -47,27 +48,12 @@ class Meta(NamedTuple):
     mean: NDArray[np.float32] | None
 
 
-class Trained(NamedTuple):
-    """What an epoch file holds.
-
-    Attributes:
-        model: its tensors are named as the file's layers, those of the DeCAF network as decaf names them (`relu6`).
-        aliases: other name -> tensor: the names in the file, the original decaf's (`fc6_cudanet_out`), `DeCAF6`.
-        default_layer: DeCAF6, else the output.
-    """
-
-    model: onnx.ModelProto
-    aliases: dict[str, str]
-    default_layer: str
+def is_meta(value: Any) -> bool:
+    """Whether a pickled value is what a `.meta` file holds."""
+    return isinstance(value, dict) and not value.keys().isdisjoint(("label_names", "data_mean"))
 
 
-def read_layers(data: bytes) -> list[Layer]:
-    """The layers of an epoch file, as they stand there.
-
-    Raises:
-        NetError: no pickle of plain values, or not a list of layers.
-    """
-    value = read_plain_pickle(data)
+def _layers(value: Any) -> list[Layer]:
     for key in ("model_state", "layers"):  # a checkpoint of cuda-convnet itself holds more than the layers
         value = value.get(key) if isinstance(value, dict) and key in value else value
     if not isinstance(value, list) or not value or not all(_is_layer(layer) for layer in value):
@@ -75,23 +61,32 @@ def read_layers(data: bytes) -> list[Layer]:
     return value
 
 
+def _read(value: Any) -> Any:
+    return read_plain_pickle(value) if isinstance(value, bytes) else value
+
+
 def _is_layer(layer: Any) -> bool:
     return isinstance(layer, dict) and all(isinstance(layer.get(key), str) and layer[key] for key in ("name", "type"))
 
 
-def read_cuda_convnet(data: bytes, name: str = "cuda-convnet") -> Trained:
+def read_cuda_convnet(value: Any, name: str = "cuda-convnet") -> onnx.ModelProto:
     """Turn an epoch file into an ONNX model.
 
     Data and cost layers are left out; dropout, which does nothing after training, is the layer before it.
 
     Args:
-        data: the whole file.
+        value: the whole file, or what `read_plain_pickle` makes of it.
         name: of the graph.
+
+    Returns:
+        The model, without preprocessing. Its tensors are named as the file's layers, those of the DeCAF network as
+        decaf names them (`relu6`); the names in the file, the original decaf's (`fc6_cudanet_out`) and `DeCAF6` are
+        aliases.
 
     Raises:
         NetError: no such file, a layer of a type decaf does not know, or numbers that do not fit together.
     """
-    layers = read_layers(data)
+    layers = _layers(_read(value))
     with reading("cuda-convnet network", _REMEDY):
         writer = _Writer(name, layers)
         for index in range(len(layers)):
@@ -112,14 +107,17 @@ def _our_name(name: str) -> str:
     return name
 
 
-def read_meta(data: bytes) -> Meta:
+def read_meta(value: Any) -> Meta:
     """Read a `.meta` file: the names of classes and the mean image.
+
+    Args:
+        value: the whole file, or what `read_plain_pickle` makes of it.
 
     Raises:
         NetError: no pickle of plain values, or it tells neither.
     """
-    said = read_plain_pickle(data)
-    if not isinstance(said, dict) or said.keys().isdisjoint(("label_names", "data_mean")):
+    said = _read(value)
+    if not is_meta(said):
         raise NetError("no cuda-convnet meta file: it tells neither label_names nor data_mean")
     labels = said.get("label_names", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
@@ -164,7 +162,7 @@ class _Writer:
                 _misfit(layer, f"takes layer {source}, which is not before it")
             self._tensors[index] = act(self, layer, self._tensors[source], self._names[index])
 
-    def finish(self) -> Trained:
+    def finish(self) -> onnx.ModelProto:
         """The network; its output is the last layer's."""
         tensors = {index: tensor for index, tensor in self._tensors.items() if tensor != self._graph.input}
         output = tensors[max(tensors)]
@@ -174,7 +172,8 @@ class _Writer:
             name = self._layers[index]["name"]
             others |= {name: tensor, f"{name}_cudanet_out": tensor}
         aliases = {alias: tensor for alias, tensor in (others | decaf).items() if alias != tensor}
-        return Trained(self._graph.finish(output, {}), aliases, decaf.get("DeCAF6", output))
+        said = {"name": self._graph.name, "aliases": aliases, "default_layer": decaf.get("DeCAF6", output)}
+        return self._graph.finish(output, properties(said))
 
     def conv(self, layer: Layer, x: str, name: str) -> str:
         """A convolution, in groups or not."""

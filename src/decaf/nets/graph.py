@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from decaf.errors import NetError
 from decaf.nets.fill import Parameters, Shape
@@ -192,7 +192,10 @@ class GraphBuilder:
         """A tensor that is no parameter, such as a bound; one of that name is written once."""
         if name not in self._constants:
             self._constants.add(name)
-            self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+            array = np.asarray(value)
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            values = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+            self._graph.initializer.add(name=name, dims=array.shape, data_type=kind, raw_data=values)  # one copy less
         return name
 
     def _parameter(self, name: str, source: str, shape: Shape) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import io
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
+from decaf.nets.numbers import read_npy
+from decaf.nets.pickle_machine import reading
 from decaf.nets.views import crop_views
 
 MEAN_IMAGE_FILES = (".npy", ".binaryproto")
 LARGEST_MEAN_SIDE = 1024  # pixels
 _LARGEST_FILE = 8 * 3 * LARGEST_MEAN_SIDE**2 + 2**16  # bytes: of 64-bit numbers, and a header
-_VERSIONS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def read_mean_image(path: Path, channels: str) -> MeanImage:
     if len(data) > _LARGEST_FILE:
         raise NetError(f"the mean image {path} has more than {_LARGEST_FILE:,} bytes: it cannot be one")
     if path.suffix != ".binaryproto":
-        return mean_image(_read_npy(data, path))
+        with reading(f"mean image {path}", "give an .npy file of numbers, (3, side, side)"):
+            return mean_image(read_npy(data))
     from decaf.nets.caffe import read_binaryproto
 
     values = read_binaryproto(data)
@@ -117,16 +117,3 @@ def from_text(text: str, expected: MeanImage, side: int) -> MeanImage:
 
 def _bytes(values: NDArray[np.float32]) -> bytes:
     return values.astype("<f4", copy=False).tobytes()
-
-
-def _read_npy(data: bytes, path: Path) -> NDArray[np.generic]:
-    """The array of an `.npy` file; the size it claims is compared with the file's before any memory is taken."""
-    file = io.BytesIO(data)
-    try:
-        shape, fortran, dtype = _VERSIONS[np.lib.format.read_magic(file)](file)
-    except Exception:  # of several parsers of Python, which NumPy leaves the header to
-        raise NetError(f"the mean image {path} is not an .npy file of numbers") from None
-    values = data[file.tell() :]
-    if dtype.kind not in "fiu" or len(shape) != 3 or min(shape) < 0 or len(values) != dtype.itemsize * math.prod(shape):
-        raise NetError(f"the mean image {path} holds {shape} of {dtype}: give numbers, (3, side, side)")
-    return np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")

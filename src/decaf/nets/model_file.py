@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import onnx
+from google.protobuf.message import Message
 
 from decaf.errors import NetError
 
@@ -28,6 +30,8 @@ def parse_model(data: bytes, name: str) -> onnx.ModelProto:
         model.ParseFromString(data)
     except Exception as error:  # protobuf's own error type moves between its versions
         raise NetError(f"{name} is not an ONNX file ({error}): export or download it again") from None
+    if not _is_text(model):
+        raise NetError(f"{name} is not an ONNX file (a name in it is not UTF-8): export or download it again")
     if not model.graph.node or not model.graph.output:
         raise NetError(f"{name} is not an ONNX network: it holds no layers; export or download it again")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
@@ -55,6 +59,33 @@ def without_parameters(model: onnx.ModelProto, inputs: Sequence[onnx.ValueInfoPr
         graph.node, graph.name, [*inputs, *declared], graph.output, small, value_info=graph.value_info
     )
     return onnx.helper.make_model(bare, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _is_text(model: onnx.ModelProto) -> bool:
+    """Whether every text in the file is one: protobuf lets other bytes pass and fails, or returns bytes, later."""
+    messages: list[Any] = [model]
+    try:
+        while messages:
+            message = messages.pop()
+            for field, value in _named(message):
+                values = [value] if isinstance(value, str | bytes | Message) else list(value)
+                if field.type == field.TYPE_MESSAGE:
+                    messages.extend(values)
+                elif not all(isinstance(text, str) for text in values):
+                    return False
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _named(message: Any) -> Iterator[tuple[Any, Any]]:
+    """The fields of text and of messages; of a tensor only its name, as listing its fields would copy its values."""
+    if isinstance(message, onnx.TensorProto):
+        yield message.DESCRIPTOR.fields_by_name["name"], message.name
+        return
+    for field, value in message.ListFields():
+        if field.type in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            yield field, value
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import onnx
 
 from decaf.errors import NetError
-from decaf.nets.catalogue import input_side
-from decaf.nets.net import Net, metadata
-from decaf.nets.preprocess import Preprocess
+from decaf.nets.net import Net, net_of
 
 
-def packed(
-    model: onnx.ModelProto,
-    name: str,
-    preprocess: Preprocess,
-    default_layer: str,
-    *,
-    labels: Sequence[str] = (),
-    aliases: Mapping[str, str] | None = None,
-    provenance: Mapping[str, Any] | None = None,
-) -> Net:
-    """The network, whose file tells all of this. The model's metadata is replaced.
-
-    Raises:
-        NetError: the model is larger than an ONNX file can be, or its input is not what `preprocess` makes.
-    """
-    side = input_side(model)
-    if preprocess.crop != side:
-        raise NetError(
-            f"{name} takes pictures of {side} px, its preprocessing makes {preprocess.crop}: set crop={side}"
-        )
-    del model.metadata_props[:]
-    told = (name, preprocess, default_layer, tuple(labels), dict(aliases or {}), dict(provenance or {}))
-    onnx.helper.set_model_props(model, metadata(*told))
+def model_bytes(model: onnx.ModelProto, name: str) -> bytes:
+    """The ONNX file. Raises NetError where no file can be as large."""
     try:
-        data = bytes(model.SerializeToString(deterministic=True))
+        return bytes(model.SerializeToString(deterministic=True))
     except Exception as error:  # protobuf's own error type moves between its versions
         raise NetError(f"{name} cannot be written as one ONNX file ({str(error).splitlines()[0]})") from None
-    net = Net(name, data, *told[1:])
-    net.layer(default_layer)
-    return net
+
+
+def packed(net: Net) -> Net:
+    """The same network, in whose file stands what is known of it; what `read_net` would read after `save`."""
+    model = net.model
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, net.metadata())
+    return net_of(model_bytes(model, net.name), net.name, net.name)

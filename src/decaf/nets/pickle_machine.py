@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 from decaf.errors import NetError
 
 # A checkpoint of a thousand layers with its optimizer takes about 10^5. Each makes at most about 100 bytes.
-_MOST_INSTRUCTIONS = 2_000_000
+_MOST_INSTRUCTIONS = 1_000_000
 _LARGEST_KEY = 2**31  # of an int; hashes of larger ones can be made to collide
 _DEEPEST = 500  # containers; a cuda-convnet layer holds the layer before it, which holds the one before
 

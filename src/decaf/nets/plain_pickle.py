@@ -96,7 +96,7 @@ def _scalar(kind: Any, raw: Any) -> Any:
 def _shape(shape: Any) -> tuple[int, ...]:
     if type(shape) is not tuple or len(shape) > _MOST_AXES:
         refuse("an array of a shape no array has")
-    if not all(type(side) is int and 0 <= side < 2**48 for side in shape):
+    if not all(type(side) is int and side >= 0 for side in shape) or math.prod(side or 1 for side in shape) >= 2**48:
         refuse("an array of a shape no array has")
     return shape
 

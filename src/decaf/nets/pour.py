@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from decaf.errors import NetError
 from decaf.nets import fill
@@ -56,6 +56,12 @@ def parameters_of(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     return [tensors[name] for name in used]
 
 
+def check_finite(model: onnx.ModelProto) -> None:
+    """Raises NetError that names the first parameter with a value that is not a finite number."""
+    for tensor in parameters_of(model):
+        fill.checked(tensor.name, numpy_helper.to_array(tensor), tuple(tensor.dims))
+
+
 def pour_all(
     model: onnx.ModelProto,
     values: Mapping[str, NDArray[Any]],
@@ -91,7 +97,7 @@ def _matched(
 ) -> tuple[How, dict[str, str]]:
     """How names of the network were found in the file, and network -> file."""
     if given is not None:
-        return "given names", _same_names(ours, {given.get(name, name): name for name in theirs}, theirs)
+        return "given names", _given_names(ours, theirs, given)
     if ours.keys() == theirs.keys():
         return "name", {name: name for name in ours}
     plain_ours, plain_theirs = _plain(ours), _plain(theirs)
@@ -103,22 +109,26 @@ def _matched(
     in_order = [layer.signature for layer in layers] == [layer.signature for layer in stored]
     if in_order and by_order:
         return "order", _joined(zip(layers, stored, strict=True))
-    hint = "; in order their shapes fit: ask for that if it is the order of computation" if in_order else ""
-    return "name", _same_names(ours, {name: name for name in theirs}, theirs, hint)
+    hint = "; in order their shapes fit: --by-order takes them so" if in_order else ""
+    return _differ(plain_ours, plain_theirs, hint)
 
 
-def _same_names(
-    ours: Mapping[str, Shape], found: Mapping[str, str], theirs: Mapping[str, Shape], hint: str = ""
-) -> dict[str, str]:
-    missing = [name for name in ours if name not in found]
-    unknown = [name for name in found if name not in ours]
+def _given_names(ours: Mapping[str, Shape], theirs: Mapping[str, Shape], given: Mapping[str, str]) -> dict[str, str]:
+    found = {given.get(name, name): name for name in theirs}
     if len(found) < len(theirs):
         raise NetError("the given names call two parameters alike: give each its own")
-    if missing or unknown:
-        said = [f"the file has no {_listed(missing)}"] * bool(missing)
-        said += [f"the network has no {_listed(unknown)}"] * bool(unknown)
-        raise NetError(f"{' and '.join(said)}: they are those of another network{hint}")
+    if found.keys() != ours.keys():
+        _differ({name: name for name in ours}, {name: name for name in found})
     return {name: found[name] for name in ours}
+
+
+def _differ(ours: Mapping[str, str], theirs: Mapping[str, str], hint: str = "") -> NoReturn:
+    """Say which parameters are missing and which are left over, of names as both would spell them."""
+    missing = [name for plain, name in ours.items() if plain not in theirs]
+    unknown = [name for plain, name in theirs.items() if plain not in ours]
+    said = [f"the file has no {_listed(missing)}"] * bool(missing)
+    said += [f"the network has no {_listed(unknown)}"] * bool(unknown)
+    raise NetError(f"{' and '.join(said)}: they are those of another network{hint}")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -127,11 +137,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _plain(names: Iterable[str]) -> dict[str, str]:
-    """The names as torch would spell them, without what all begin with -> the names. Empty where two become one."""
+    """Spelt as in torch, without what all begin with -> the name; spelt as they are where two would become one."""
     spelt = {name: _ENDING.sub(lambda found: _WORDS[found[0]], name) for name in names}
     start = _shared(min(spelt.values(), default=""), max(spelt.values(), default="")).rfind(".") + 1
     plain = {spelling[start:]: name for name, spelling in spelt.items()}
-    return plain if len(plain) == len(spelt) else {}
+    return plain if len(plain) == len(spelt) else {name: name for name in spelt}
 
 
 def _shared(first: str, last: str) -> str:

@@ -195,7 +195,7 @@ def mean_note(text: str | Preprocess | None, chosen: Preprocess) -> str:
     if not names or chosen.mean_image is not None:
         return ""
     pixel = "/".join(f"{value:g}" for value in chosen.mean)
-    return f"{names[-1]} subtracts the mean pixel {pixel}; add mean=FILE.npy or mean=FILE.binaryproto for a mean image"
+    return f"{names[-1]} without a mean image subtracts the mean pixel {pixel}: add mean=FILE.npy or .binaryproto"
 
 
 _TEXT_FIELDS = tuple(field.name for field in fields(Preprocess) if field.name != "mean_image")

@@ -50,6 +50,7 @@ def randomised(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend([*kept, *drawn.values()])
     graph.node.extend(nodes)
+    fresh.ir_version = max(fresh.ir_version, 4)  # before 4, every parameter had to be an input as well
     return fresh
 
 

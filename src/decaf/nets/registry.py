@@ -135,7 +135,7 @@ _SQUEEZENET = Entry(
         file="ndf/example_models/weights/squeezenet_weights.pkl",
         sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
     ),
-    licence="MIT (package); BSD-2-Clause (network)",
+    licence="MIT",  # of the package; its authors' own Caffe files are BSD-2-Clause
     accuracy=None,  # of these very parameters nobody publishes one
     source="",
     write=designed(squeezenet.read_parameters),

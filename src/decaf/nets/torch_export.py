@@ -14,7 +14,7 @@ import onnx
 
 from decaf.errors import NetError
 from decaf.nets.net import Net
-from decaf.nets.pack import packed
+from decaf.nets.pack import model_bytes, packed
 from decaf.nets.preprocess import Preprocess, parse_preprocess
 
 if TYPE_CHECKING:
@@ -62,15 +62,11 @@ def from_torch(
     name = name or type(module).__name__.lower()
     model = _exported(module, side)
     aliases = _name_layers(model)
-    return packed(
-        model,
-        name,
-        how,
-        default_layer or model.graph.output[0].name,
-        labels=labels,
-        aliases=aliases,
-        provenance={"exported_from": f"{type(module).__module__}.{type(module).__qualname__}"},
-    )
+    told = {"exported_from": f"{type(module).__module__}.{type(module).__qualname__}"}
+    default = default_layer or model.graph.output[0].name
+    net = packed(Net(name, model_bytes(model, name), how, default, labels, aliases, told))
+    net.layer(default)
+    return net
 
 
 def _preparation(module: Any, side: int | None, given: Any) -> tuple[Preprocess, int]:

@@ -236,6 +236,16 @@ def _reshape(a: Attributes, x: Tensor, shape: list[int]) -> Tensor:
     return x.reshape(sides)
 
 
+def _pad(
+    a: Attributes, x: Tensor, pads: list[int], value: float | None = None, axes: list[int] | None = None
+) -> Tensor:
+    if a.get("mode", b"constant") != b"constant" or axes is not None:
+        raise NetError("torch cannot run Pad here but with a constant, on all axes: leave that layer out")
+    befores, afters = pads[: x.dim()], pads[x.dim() :]
+    pairs = zip(reversed(befores), reversed(afters), strict=True)
+    return F.pad(x, [side for pair in pairs for side in pair], value=value or 0.0)
+
+
 def _reduce_mean(a: Attributes, x: Tensor, axes: list[int] | None = None) -> Tensor:
     if not axes and a.get("noop_with_empty_axes"):
         return x
@@ -275,6 +285,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "MatMul": lambda a, x, y: x @ y,
     "MaxPool": _max_pool,
     "Mul": lambda a, x, y: x * y,
+    "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Relu": lambda a, x: F.relu(x),
     "Reshape": _reshape,

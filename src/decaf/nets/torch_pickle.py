@@ -73,7 +73,7 @@ _State = dict[str, _Tensor]
 
 def is_legacy_checkpoint(data: bytes) -> bool:
     """Whether the file begins as legacy checkpoints do."""
-    return data[2:].startswith(b"\x8a\x0a" + _MAGIC.to_bytes(10, "little"))
+    return data.startswith(b"\x8a\x0a" + _MAGIC.to_bytes(10, "little"), 2)
 
 
 def read_legacy_checkpoint(data: bytes) -> dict[str, NDArray[Any]]:
@@ -131,7 +131,7 @@ def _read_zip(data: bytes) -> dict[str, NDArray[Any]]:
     if root is None:
         refuse("no data.pkl in it")
     big = f"{root}byteorder" in members.names and members.read(f"{root}byteorder", 16).strip() == b"big"
-    pickled = io.BytesIO(members.read(f"{root}data.pkl", _LARGEST_PICKLE))
+    pickled = io.BytesIO(members.read(f"{root}data.pkl", min(_LARGEST_PICKLE, _INFLATION * len(data))))
     state = _state_dict(run_pickle(pickled, _NAMES, ARRAY_BUILDS, _Storages().refer), len(data))
 
     def load(key: str) -> NDArray[Any]:

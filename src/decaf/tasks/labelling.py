@@ -68,7 +68,7 @@ def _net(model: Model, file: str | None, preprocess: str | None, random_weights:
     """The network the features came from. A model file names none that could lie anywhere on this machine."""
     name, sha256 = str(model.settings["net"]), model.settings["net_sha256"]
     if file is None and name not in REGISTRY:
-        raise UnknownName(f"the model was fitted on features of {name}, which is a file: name it with --net FILE.onnx")
+        raise UnknownName(f"the model was fitted on features of {name}, {_remedy(name)}")
     net = load_net(file or name, preprocess or model.preprocess, random_weights)
     if net.sha256 != sha256:
         raise SettingsDiffer(
@@ -76,6 +76,14 @@ def _net(model: Model, file: str | None, preprocess: str | None, random_weights:
             f"({name}, {str(sha256)[:12]}): name that one with --net FILE.onnx, or fit anew"
         )
     return net
+
+
+def _remedy(name: str) -> str:
+    """How the network is named that a model was fitted on and that decaf does not know by its name."""
+    known, _, seed = name.rpartition("-random-")
+    if known in REGISTRY and seed.isdecimal():
+        return f"which is random: pass --net {known} --random-weights {seed}"
+    return "which is a file: name it with --net FILE.onnx"
 
 
 def records(predictions: Predictions) -> Iterator[dict[str, Any]]:

@@ -49,6 +49,7 @@ class Request:
         data: the pictures; may be None where `features` is given.
         out: the folder of the report; features and splits are kept in it.
         net: a registered name, an ONNX file or a `Net`.
+        random_weights: a seed: random parameters in place of the trained ones (the paper's footnote 7).
         layers: names; empty: see `default_layers`.
         pool: of layers with positions: `avg`, `max`, `none` to take every position; None: see `default_layers`.
         precision: `f32` or `bf16`.
@@ -62,6 +63,7 @@ class Request:
     data: Path | None
     out: Path
     net: str | Path | Net = DEFAULT_NET
+    random_weights: int | None = None
     layers: tuple[str, ...] = ()
     pool: Pool | None = None
     precision: str = "f32"
@@ -198,7 +200,7 @@ def _extracted(task: Task, request: Request, folder: Path, show: Show) -> tuple[
         source = request.out / PICTURES
         chosen = "".join(f"{listing.path(int(row))}\n" for row in sample.rows)
         write_atomically(source, os.fsencode(chosen))
-    net = request.net if isinstance(request.net, Net) else load_net(request.net)
+    net = request.net if isinstance(request.net, Net) else load_net(request.net, random_weights=request.random_weights)
     layers, pool = default_layers(net)
     options = Options(
         precision=request.precision,

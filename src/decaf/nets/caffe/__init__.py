@@ -34,9 +34,10 @@ def read_caffe(
         name: of the graph where the file says none.
 
     Returns:
-        The model, without preprocessing. Its tensors are named as Caffe's layers, not as the blobs that layers
+        The model. Its tensors are named as Caffe's layers, not as the blobs that layers
         overwrite: `fc6` is before, `relu6` after the ReLU, `drop6` an alias of it. Its parameters are `conv1.weight`
-        (out, in / group, h, w), `fc6.weight` (out, in), `fc6.bias` (out,).
+        (out, in / group, h, w), `fc6.weight` (out, in), `fc6.bias` (out,). Its metadata has its name, aliases, default
+        layer and, for colour pictures, the preset `caffe` with what the data layer says of mean and scale.
 
     Raises:
         NetError: not such files, a layer or setting nobody here knows, or parameters that do not fit the graph.

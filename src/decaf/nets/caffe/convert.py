@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from decaf.errors import NetError
 from decaf.nets.caffe.definition import CaffeLayer, CaffeNet
 from decaf.nets.caffe.layers import Writer
+from decaf.nets.caffe.preparation import FEEDS, preparation
 from decaf.nets.fill import Parameters, Shape
 from decaf.nets.net import LARGEST_FILE, properties
+from decaf.nets.preprocess import LARGEST_SIDE
 
-_FEEDS = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
-_LARGEST_SIDE = 2**16
 _PROBABILITIES = "prob"
 _SOFTMAX_LOSS = "SoftmaxWithLoss"
 _USELESS = {"Accuracy", "HDF5Output", "Silence"}
@@ -27,7 +27,8 @@ def convert(net: CaffeNet, parameters: Parameters, name: str) -> onnx.ModelProto
     """Write a network as ONNX, layer by layer, under the names of its layers.
 
     Layers of training are left out; what remains of `SoftmaxWithLoss` is its softmax, called `prob` where that is
-    free. A layer that changes nothing (dropout) and a blob that is not called as a layer become aliases.
+    free. A layer that changes nothing (dropout) and a blob that is not called as a layer become aliases. The default
+    layer is the one that the last linear layer reads; pictures are prepared as Caffe does.
 
     Raises:
         NetError: a layer or a setting that is not known, or a graph that does not fit together.
@@ -42,8 +43,16 @@ def convert(net: CaffeNet, parameters: Parameters, name: str) -> onnx.ModelProto
         aliases |= dict.fromkeys((layer.name, *layer.tops), made)
     if made == graph.input:
         raise NetError("the network computes nothing from its picture: it holds no layers that do")
+    return _finish(graph, made, properties(_said(net, graph, made, aliases)))
+
+
+def _said(net: CaffeNet, graph: Writer, output: str, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """What is known of the network beside its graph, as `Net` has it."""
     others = {alias: tensor for alias, tensor in aliases.items() if not graph.has(alias) and tensor != graph.input}
-    return _finish(graph, made, properties({"name": graph.name, "aliases": others}))
+    default = graph.classified if graph.classified not in ("", graph.input) else output
+    channels, height, width = graph.shape(graph.input)
+    prepared = {"preprocess": preparation(net, height).to_dict()} if channels == 3 and height == width else {}
+    return {"name": graph.name, "aliases": others, "default_layer": default, **prepared}
 
 
 def _add(graph: Writer, layer: CaffeLayer, name: str, holds: dict[str, str]) -> str:
@@ -63,21 +72,22 @@ def _computing(layers: Sequence[CaffeLayer]) -> Iterator[tuple[CaffeLayer, str]]
         if layer.kind == _SOFTMAX_LOSS:
             softmax = replace(layer, kind="Softmax", bottoms=layer.bottoms[:1], tops=())
             yield softmax, _PROBABILITIES if free else layer.name
-        elif layer.kind not in _FEEDS | _USELESS and not layer.kind.endswith("Loss"):
+        elif layer.kind not in FEEDS | _USELESS and not layer.kind.endswith("Loss"):
             yield layer, layer.name
 
 
 def _picture(net: CaffeNet) -> tuple[str, tuple[int, int, int]]:
     """The blob that holds the picture, and its shape (channels, height, width)."""
-    fed = [(layer.tops[0], _fed_shape(layer)) for layer in net.layers if layer.kind in _FEEDS and layer.tops]
-    for blob, shape in [*net.inputs.items(), *fed]:
-        match shape:
-            case (_, int(channels), int(height), int(width)) if all(0 < side <= _LARGEST_SIDE for side in shape[1:]):
-                return blob, (channels, height, width)
-            case ():
-                raise NetError(f"nothing says how large the pictures in {blob!r} are: name the `deploy` prototxt")
+    fed = [(layer.tops[0], _fed_shape(layer)) for layer in net.layers if layer.kind in FEEDS and layer.tops]
+    inputs = [*net.inputs.items(), *fed]
+    if not inputs:
+        raise NetError("the network has no input at test time: name the `deploy` prototxt")
+    blob, shape = inputs[0]
+    if not shape:
+        raise NetError(f"nothing says how large the pictures in {blob!r} are: name the `deploy` prototxt")
+    if len(shape) != 4 or not all(0 < side <= LARGEST_SIDE for side in shape[1:]):
         raise NetError(f"the input {blob!r} has the shape {shape}: pictures (n, channels, height, width) are needed")
-    raise NetError("the network has no input at test time: name the `deploy` prototxt")
+    return blob, (shape[1], shape[2], shape[3])
 
 
 def _fed_shape(layer: CaffeLayer) -> Shape:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from decaf.errors import NetError
-from decaf.nets.caffe.schema import V1_TYPES, parse_binary, parse_text
+from decaf.nets.caffe.schema import TEST, V1_TYPES, parse_binary, parse_text
 from decaf.nets.caffe.wire import split
 
 _MOST_TEXT = 2**20  # bytes; the largest published prototxt has a third of it
@@ -48,12 +48,13 @@ class CaffeNet:
     Attributes:
         name: what the file says; empty where it does not.
         layers: those of the test phase.
-        inputs: blobs the network is fed with, where no layer makes them; name -> shape with the batch axis, or None.
+        inputs: blobs the network is fed with, where no layer makes them; name -> shape with the batch axis, () where
+            the file does not say.
     """
 
     name: str
     layers: tuple[CaffeLayer, ...]
-    inputs: dict[str, tuple[int, ...] | None]
+    inputs: dict[str, tuple[int, ...]]
 
 
 def read_prototxt(prototxt: bytes) -> CaffeNet:
@@ -97,13 +98,17 @@ def _layer(message: Any, blobs: Iterable[memoryview] = ()) -> CaffeLayer:
     kind = message.type
     if isinstance(kind, int):  # a V1 file numbers its types
         kind = V1_TYPES.get(kind, ("", "NONE"))[1]
-    for text in (message.name, kind, *message.bottom, *message.top):
-        if not isinstance(text, str) or len(text) > _LONGEST_NAME:  # protobuf leaves bytes that are no text as they are
-            raise NetError(f"a name in the network is no text of at most {_LONGEST_NAME} characters: {text[:20]!r}")
+    _check_names(message.name, kind, *message.bottom, *message.top)
     name = message.name or "".join(message.top[:1])
     if not name:
         raise NetError(f"a layer of type {kind!r} has no name: name it")
     return CaffeLayer(name, kind, tuple(message.bottom), tuple(message.top), message, tuple(blobs))
+
+
+def _check_names(*names: object) -> None:
+    for name in names:
+        if not isinstance(name, str) or len(name) > _LONGEST_NAME:  # protobuf leaves bytes that are no text as bytes
+            raise NetError(f"a name in the network is no text of at most {_LONGEST_NAME} characters")
 
 
 def _checked_net(net: Any, layers: list[CaffeLayer], file: str) -> CaffeNet:
@@ -111,14 +116,15 @@ def _checked_net(net: Any, layers: list[CaffeLayer], file: str) -> CaffeNet:
         raise NetError(f"the {file} holds no layers: name the file of the network (a solver names it in `net`)")
     if len(layers) > _MOST_LAYERS:
         raise NetError(f"the {file} holds more than {_MOST_LAYERS} layers: no network is that deep")
+    _check_names(net.name, *net.input)
     return CaffeNet(net.name, tuple(layers), _inputs(net))
 
 
-def _inputs(net: Any) -> dict[str, tuple[int, ...] | None]:
+def _inputs(net: Any) -> dict[str, tuple[int, ...]]:
     """The inputs that files before the `Input` layer declared at their top."""
     shapes = [tuple(shape.dim) for shape in net.input_shape]
     shapes = shapes or [tuple(net.input_dim[at : at + 4]) for at in range(0, len(net.input_dim), 4)]
-    return {name: shapes[index] if index < len(shapes) else None for index, name in enumerate(net.input)}
+    return {name: shapes[index] if index < len(shapes) else () for index, name in enumerate(net.input)}
 
 
 def _in_test_phase(layer: Any) -> bool:
@@ -130,9 +136,8 @@ def _in_test_phase(layer: Any) -> bool:
 
 def _holds(rule: Any) -> bool:
     """Whether a rule holds at test time, at level 0 and in no stage, which is how Caffe runs a net by default."""
-    phase = rule.DESCRIPTOR.fields_by_name["phase"].enum_type.values_by_name["TEST"].number
     return (
-        (not rule.HasField("phase") or rule.phase == phase)
+        (not rule.HasField("phase") or rule.phase == TEST)
         and (not rule.HasField("min_level") or rule.min_level <= 0)
         and (not rule.HasField("max_level") or rule.max_level >= 0)
         and not rule.stage

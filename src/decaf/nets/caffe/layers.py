@@ -22,11 +22,19 @@ _LARGEST_TENSOR = 2**31  # numbers per picture
 
 
 class Writer(GraphBuilder):
-    """Writes Caffe's layers one after the other; `inputs` are the tensors that hold a layer's bottoms."""
+    """Writes Caffe's layers one after the other.
+
+    Attributes:
+        classified: the tensor that the last linear layer reads, which may be a convolution of one position; empty
+            where there is none.
+    """
+
+    classified: str = ""
 
     def write(self, layer: CaffeLayer, inputs: list[str], name: str) -> str:
         """The tensor that holds the layer's top: called `name`, or an input where the layer changes nothing.
 
+        `inputs` are the tensors that hold its bottoms.
         Raises NetError for a type of layer, or a setting, that is not known here.
         """
         if layer.kind not in KINDS:
@@ -70,6 +78,8 @@ class Writer(GraphBuilder):
 def _convolution(graph: Writer, layer: CaffeLayer, inputs: list[str], name: str) -> str:
     settings = layer.settings.convolution_param
     _demand(layer, settings.axis == 1, "an axis other than 1")
+    if graph.shape(inputs[0])[1:] == (1, 1):
+        graph.classified = inputs[0]
     top, left = _sides(layer, settings, "pad", 0)
     return graph.conv(
         inputs[0],
@@ -99,7 +109,7 @@ def _pooling(graph: Writer, layer: CaffeLayer, inputs: list[str], name: str) -> 
         _sides(layer, settings, "kernel", 0),
         stride=_sides(layer, settings, "stride", 1),
         pads=(top, left, top, left),
-        ceil=_choice(settings, "round_mode") == "CEIL",
+        ceil=settings.ceil_mode and _choice(settings, "round_mode") == "CEIL",
     )
 
 
@@ -112,6 +122,7 @@ def _positions(graph: Writer, layer: CaffeLayer, x: str) -> tuple[int, int]:
 def _inner_product(graph: Writer, layer: CaffeLayer, inputs: list[str], name: str) -> str:
     settings = layer.settings.inner_product_param
     _demand(layer, settings.axis == 1, "an axis other than 1")
+    graph.classified = inputs[0]
     return graph.linear(inputs[0], name, _count(layer, settings.num_output), bias=settings.bias_term)
 
 

@@ -70,8 +70,9 @@ V1_TYPES = {
     39: ("DECONVOLUTION", "Deconvolution"),
 }
 
+TEST = 1  # the phase that a network is read in
 _ENUMERATIONS = {
-    "Phase": {0: "TRAIN", 1: "TEST"},
+    "Phase": {0: "TRAIN", TEST: "TEST"},
     "PoolMethod": {0: "MAX", 1: "AVE", 2: "STOCHASTIC"},
     "RoundMode": {0: "CEIL", 1: "FLOOR"},
     "NormRegion": {0: "ACROSS_CHANNELS", 1: "WITHIN_CHANNEL"},
@@ -192,6 +193,8 @@ _MESSAGES: dict[str, dict[str, _Field]] = {
         "stride_w": _Field(8, "uint64"),
         "global_pooling": _Field(12, "bool"),
         "round_mode": _Field(13, "RoundMode", "CEIL"),
+        # How DenseNet's authors write it. Their number is the one above; this one is for the text alone.
+        "ceil_mode": _Field(1013, "bool", "true"),
     },
     "Power": {
         "power": _Field(1, "float", "1"),

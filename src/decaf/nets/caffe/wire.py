@@ -50,7 +50,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview |
             refuse(f"more than {_MOST_FIELDS} fields in one message")
         key, value_at = _varint(message, at)
         end = _end(message, key & 7, value_at)
-        if key >> 3 == 0 or end > len(message):
+        if end > len(message):
             refuse("a field reaches outside of it")
         value = None
         if key & 7 == 2:
