@@ -103,7 +103,7 @@ def test_coefficients_are_scikit_learns(classes: int, class_weight: str | None) 
 def test_wild_scales_are_said_and_solved() -> None:
     X, index, weights = make(200, 60, 4, 1, "plain")
     X = X * 10.0 ** np.random.default_rng(0).uniform(-6, 6, X.shape[1])
-    with pytest.warns(ScalingWarning, match=r"columns are badly scaled \(.*standardize"):
+    with pytest.warns(ScalingWarning, match=r"badly scaled columns \(.*standardize"):
         probe = LinearProbe(C=0.1).fit(X, index)
     assert len(probe.badly_scaled_) and probe.gap_ <= 1e-4
     for k in range(4):

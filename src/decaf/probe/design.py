@@ -92,7 +92,7 @@ def warn_badly_scaled(columns: NDArray[np.intp]) -> None:
     """Say it once per fit."""
     first = ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
     message = (
-        f"{len(columns)} of the columns are badly scaled ({first}): solved in float64, which is slower; "
+        f"{len(columns)} badly scaled column{'s' * (len(columns) > 1)} ({first}): solved in float64, which is slower; "
         'use transform="standardize"'
     )
     warnings.warn(message, ScalingWarning, stacklevel=3)
