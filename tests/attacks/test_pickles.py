@@ -127,6 +127,12 @@ def test_no_other_name_can_be_reached(module: str, name: str) -> None:
         assert "wants to call" in refused(lambda words=lookup: read_plain_pickle(pickled(words + b")R")))
 
 
+def test_a_name_cannot_break_the_line_that_refuses_it() -> None:
+    for name in ("a\nb", "a\rb", "\x1b[2J", "\u2028", "a" * 10**5):
+        message = refused(lambda name=name: read_plain_pickle(pickled(inside(name) + inside(name) + b"\x93")))
+        assert message.isprintable()
+
+
 def test_a_file_cannot_change_the_reader_for_the_files_after_it() -> None:
     functions = [f for m in (plain_pickle, pickle_machine) for f in vars(m).values() if isinstance(f, FunctionType)]
     before = [(f.__defaults__, f.__doc__, dict(f.__dict__)) for f in functions]
