@@ -12,7 +12,7 @@ import pytest
 from decaf.errors import NetError
 from decaf.nets.fill import Draw, he, seeded, stored, zeros
 from decaf.nets.graph import GraphBuilder
-from decaf.nets.pour import pour_all
+from decaf.nets.readers.pour import pour_all
 
 
 def test_random_parameters_are_the_same_on_every_machine() -> None:

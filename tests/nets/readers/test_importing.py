@@ -17,12 +17,12 @@ from tests.nets.cuda_files import NARROW, Array, cuda_layers, prototxt, random_p
 
 from decaf.engines import make_engine
 from decaf.errors import NetError
-from decaf.nets.caffe import read_caffe
 from decaf.nets.fill import zeros
-from decaf.nets.importing import Imported, import_net
 from decaf.nets.mean_image import mean_image
 from decaf.nets.net import Net, read_net
 from decaf.nets.preprocess import preset
+from decaf.nets.readers.caffe import read_caffe
+from decaf.nets.readers.importing import Imported, import_net
 from decaf.nets.registry import load_net
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 227, 227, 3)).astype(np.uint8)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
-from decaf.nets.caffe.definition import CaffeLayer
 from decaf.nets.fill import Shape
 from decaf.nets.graph import GraphBuilder
+from decaf.nets.readers.caffe.definition import CaffeLayer
 
 _LARGEST = 2**20  # of a setting: sides, strides, outputs
 _LARGEST_TENSOR = 2**31  # numbers per picture

@@ -21,9 +21,9 @@ from decaf.errors import NetError
 from decaf.nets.fill import stored
 from decaf.nets.graph import GraphBuilder
 from decaf.nets.net import properties
-from decaf.nets.pickle_machine import reading
-from decaf.nets.plain_pickle import read_plain_pickle
 from decaf.nets.preprocess import LARGEST_SIDE, preset
+from decaf.nets.readers.pickle_machine import reading
+from decaf.nets.readers.plain_pickle import read_plain_pickle
 
 PREPARATION = "decaf-release"  # the preset of such networks
 _REMEDY = "fetch or save the file again"

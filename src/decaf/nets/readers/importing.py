@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from decaf.errors import NetError
-from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
-from decaf.nets.checkpoint import is_checkpoint, is_onnx, read_checkpoint, read_file
-from decaf.nets.cuda_convnet import PREPARATION, is_meta, read_cuda_convnet, read_meta
 from decaf.nets.fill import zeros
 from decaf.nets.mean_image import mean_image
 from decaf.nets.net import Net, net_of
 from decaf.nets.pack import model_bytes, packed
-from decaf.nets.plain_pickle import read_plain_pickle
-from decaf.nets.pour import How, Poured, check_finite, parameters_of, pour_all
 from decaf.nets.preprocess import Preprocess, mean_note, preset
+from decaf.nets.readers.caffe import caffe_parameters, read_binaryproto, read_caffe
+from decaf.nets.readers.checkpoint import is_checkpoint, is_onnx, read_checkpoint, read_file
+from decaf.nets.readers.cuda_convnet import PREPARATION, is_meta, read_cuda_convnet, read_meta
+from decaf.nets.readers.plain_pickle import read_plain_pickle
+from decaf.nets.readers.pour import How, Poured, check_finite, parameters_of, pour_all
 from decaf.nets.registry import REGISTRY, load_net
 
 Kind = Literal["ONNX", "prototxt", "caffemodel", "binaryproto", "cuda-convnet", "cuda-convnet meta", "checkpoint"]
