@@ -14,7 +14,7 @@ import pytest
 
 import decaf
 from decaf.engines import counted, machine
-from decaf.engines.counted import CountedNet, Sample, take_turns
+from decaf.engines.counted import Call, CountedNet, Sample, take_turns
 from decaf.engines.machine import Meter
 from decaf.engines.openvino import has_bf16
 from decaf.engines.profile import Profile, profile
@@ -69,8 +69,9 @@ def test_the_whole_is_what_a_clock_outside_says(lite0: Net) -> None:
     inside, outside = [], []
     for _ in range(2 * counted._COUNTED):  # compiled anew in between
         start = time.perf_counter()
-        whole, steps = net.run()
+        call = net.run()
         outside.append(time.perf_counter() - start)
+        whole, steps = call.whole, call.steps
         assert steps.shape == (len(net.steps),) and whole <= outside[-1]
         inside.append(whole)
         assert abs(steps.sum() - whole) < 0.5 * whole + counted._COUNTED * 1e-6 * len(steps)
@@ -176,15 +177,16 @@ def test_parameters_that_are_no_numbers_take_their_time_all_the_same() -> None:
 
 
 class Scripted:
-    """Stands for a network: each call takes what the script says, spread over its steps."""
+    """Stands for a network: each call takes what the script says for its steps."""
 
-    def __init__(self, batch: int, script: Sequence[tuple[float, ...]], log: list[int]) -> None:
+    def __init__(self, batch: int, script: Sequence[tuple[float, ...]], log: list[int], preemptions: int = 0) -> None:
         self.batch, self._script, self._log, self._calls = batch, script, log, count()
+        self._preemptions = preemptions
 
-    def run(self) -> tuple[float, np.ndarray[Any, np.dtype[np.float64]]]:
+    def run(self) -> Call:
         self._log.append(self.batch)
         steps = np.array(self._script[next(self._calls) % len(self._script)])
-        return float(steps.sum()), steps
+        return Call(float(steps.sum()), steps, self._preemptions)
 
 
 def turns(nets: Sequence[Scripted], runs: int) -> list[Sample]:
@@ -211,6 +213,12 @@ def test_disturbed_calls_make_room_for_quiet_ones() -> None:
     assert busy.is_quiet() and calm.is_quiet()
     assert busy.total() == 3 and busy.seconds().tolist() == [1, 1, 1]
     assert log.count(8) == 5 < log.count(1) <= 10
+
+
+def test_a_processor_that_is_shared_all_the_time_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counted, "_EXTRA_SECONDS", 0.05)
+    shared, own = (turns([Scripted(1, [(0.1, 0.1)], [], preemptions)], runs=5)[0] for preemptions in (30, 1))
+    assert not shared.is_quiet() and own.is_quiet()
 
 
 def test_what_stays_disturbed_adds_up_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

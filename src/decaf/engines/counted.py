@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -22,7 +23,32 @@ _WARM_UP = 2
 _COUNTED = 16  # calls of one compilation: counters are averages over all its calls, cut to microseconds
 _AGREEMENT = 0.9  # of the whole; where the medians of steps add up to less, something else had the processor
 _CALL = 1e-4  # seconds: what a call costs beside its steps
+_PREEMPTIONS, _PREEMPTIONS_A_SECOND = 2, 40  # of the calls that count, with nothing else running
 _EXTRA_SECONDS = 20.0  # to wait for quiet moments
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a network.
+
+    Attributes:
+        whole: seconds, timed from outside.
+        steps: (steps,) seconds, by the counters.
+        preemptions: how often the system took the processor away meanwhile.
+    """
+
+    whole: float
+    steps: NDArray[np.float64]
+    preemptions: int = 0
+
+
+def _preemptions() -> int:
+    """Of all threads of this process, so far; 0 where the system does not tell (Windows)."""
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:
+        return 0
+    return getrusage(RUSAGE_SELF).ru_nivcsw
 
 
 class CountedNet:
@@ -38,8 +64,8 @@ class CountedNet:
         self._pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
         self._compile()
 
-    def run(self) -> tuple[float, NDArray[np.float64]]:
-        """Seconds of one call: as a whole, and (steps,) of each."""
+    def run(self) -> Call:
+        """Call it once more."""
         if self._calls >= _COUNTED:
             self._compile()
         return self._run()
@@ -61,14 +87,16 @@ class CountedNet:
         for _ in range(_WARM_UP):
             self._run()
 
-    def _run(self) -> tuple[float, NDArray[np.float64]]:
+    def _run(self) -> Call:
+        preempted = _preemptions()
         start = time.perf_counter()
         self._request.infer(share_outputs=True)
         whole = time.perf_counter() - start
+        preempted = _preemptions() - preempted
         self._calls += 1
         counted = self._counted()
-        seconds, self._before = counted - self._before, counted
-        return whole, seconds
+        steps, self._before = counted - self._before, counted
+        return Call(whole, steps, preempted)
 
     def _counted(self) -> NDArray[np.float64]:
         """Seconds that each step has taken over all calls. The counters hold the average."""
@@ -82,34 +110,34 @@ class Sample:
 
     def __init__(self, runs: int) -> None:
         self.runs = runs
-        self.wholes: list[float] = []
-        self.steps: list[NDArray[np.float64]] = []
-
-    def add(self, whole: float, steps: NDArray[np.float64]) -> None:
-        """One more call: seconds as a whole, and (steps,) of each step."""
-        self.wholes.append(whole)
-        self.steps.append(steps)
+        self.calls: list[Call] = []
 
     def total(self) -> float:
         """Seconds of a call as a whole: the mean of the calls about the median."""
-        return float(np.array(self.wholes)[self._middle()].mean())
+        return float(np.mean([call.whole for call in self._middle()]))
 
     def seconds(self) -> NDArray[np.float64]:
         """(steps,) of the same calls. A mean, because medians of single steps do not add up to any call's time."""
-        mean: NDArray[np.float64] = np.array(self.steps)[self._middle()].mean(axis=0)
+        mean: NDArray[np.float64] = np.mean([call.steps for call in self._middle()], axis=0)
         return np.maximum(mean, 0)
 
     def is_quiet(self) -> bool:
-        """Whether the steps alone explain the time: what something else took falls on another step in every call."""
-        undisturbed = np.median(np.array(self.steps)[self._kept()], axis=0).sum()
-        return bool(undisturbed + _CALL >= _AGREEMENT * self.total())
+        """Whether nothing else had the processor: it was hardly taken away, and the steps explain the time.
 
-    def _middle(self) -> NDArray[np.intp]:
+        What something else takes falls on another step in every call, so that the medians of steps leave it out.
+        """
+        kept = self._kept()
+        preemptions = sum(call.preemptions for call in kept)
+        explained = np.median([call.steps for call in kept], axis=0).sum() + _CALL
+        seldom = preemptions <= max(_PREEMPTIONS, _PREEMPTIONS_A_SECOND * sum(call.whole for call in kept))
+        return bool(seldom and explained >= _AGREEMENT * self.total())
+
+    def _middle(self) -> list[Call]:
         outer = self.runs // 4
         return self._kept()[outer : self.runs - outer]
 
-    def _kept(self) -> NDArray[np.intp]:
-        return np.argsort(self.wholes, kind="stable")[: self.runs]
+    def _kept(self) -> list[Call]:
+        return sorted(self.calls, key=lambda call: call.whole)[: self.runs]
 
 
 def take_turns(nets: Sequence[CountedNet], runs: int, meter: Meter) -> tuple[Machine, list[Sample]]:
@@ -120,8 +148,8 @@ def take_turns(nets: Sequence[CountedNet], runs: int, meter: Meter) -> tuple[Mac
     while pending and time.monotonic() < deadline:
         meter.measure()
         for net, sample in pending:
-            sample.add(*net.run())
-        if len(pending[0][1].wholes) < runs:
+            sample.calls.append(net.run())
+        if len(pending[0][1].calls) < runs:
             continue
         deadline = min(deadline, time.monotonic() + _EXTRA_SECONDS)
         noisy = {net.batch for net, sample in pending if not sample.is_quiet()}

@@ -231,7 +231,7 @@ def _timing(net: CountedNet, sample: Sample, machine: Machine) -> Timing:
         for step, each in zip(net.steps, seconds, strict=True)
     )
     return Timing(
-        net.batch, net.precision, sample.total(), layers, net.free, sample.runs, len(sample.wholes), sample.is_quiet()
+        net.batch, net.precision, sample.total(), layers, net.free, sample.runs, len(sample.calls), sample.is_quiet()
     )
 
 

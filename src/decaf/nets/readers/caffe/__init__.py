@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
-from decaf.nets.caffe.blobs import read_blob
-from decaf.nets.caffe.convert import convert
-from decaf.nets.caffe.definition import read_caffemodel, read_prototxt
-from decaf.nets.caffe.parameters import named_parameters
 from decaf.nets.fill import Parameters, stored
+from decaf.nets.readers.caffe.blobs import read_blob
+from decaf.nets.readers.caffe.convert import convert
+from decaf.nets.readers.caffe.definition import read_caffemodel, read_prototxt
+from decaf.nets.readers.caffe.parameters import named_parameters
 
 
 def read_caffe(

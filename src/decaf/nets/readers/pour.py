@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Literal, NoReturn
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from decaf.errors import NetError
-from decaf.nets import fill
+from decaf.nets.fill import checked
 
 How = Literal["name", "given names", "spelling", "shape", "order"]
 Shape = tuple[int, ...]
@@ -59,7 +60,7 @@ def parameters_of(model: onnx.ModelProto) -> list[onnx.TensorProto]:
 def check_finite(model: onnx.ModelProto) -> None:
     """Raises NetError that names the first parameter with a value that is not a finite number."""
     for tensor in parameters_of(model):
-        fill.checked(tensor.name, numpy_helper.to_array(tensor), tuple(tensor.dims))
+        checked(tensor.name, numpy_helper.to_array(tensor), tuple(tensor.dims))
 
 
 def pour_all(
@@ -84,8 +85,18 @@ def pour_all(
     arrays = {name: value for name, value in values.items() if not name.endswith(_COUNTERS)}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in parameters_of(model)}
     how, pairs = _matched(model, shapes, {name: value.shape for name, value in arrays.items()}, names, by_order)
-    poured = fill.pour(model, {ours: arrays[theirs] for ours, theirs in pairs.items()})
-    return Poured(poured, how, pairs)
+    return Poured(_with_values(model, {ours: arrays[theirs] for ours, theirs in pairs.items()}), how, pairs)
+
+
+def _with_values(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
+    """A copy of a network with other values for some of its parameters."""
+    poured = onnx.ModelProto()
+    poured.CopyFrom(model)
+    for tensor in poured.graph.initializer:
+        if tensor.name in values:
+            fitting = checked(tensor.name, values[tensor.name], tuple(tensor.dims))
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(fitting, np.float32), tensor.name))
+    return poured
 
 
 def _matched(

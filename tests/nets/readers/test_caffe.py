@@ -24,11 +24,11 @@ from tests.nets.caffe_files import (
 )
 
 from decaf.errors import NetError
-from decaf.nets.alexnet import ALEXNET, CAFFENET
-from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
 from decaf.nets.catalogue import read_layers
+from decaf.nets.families.alexnet import ALEXNET, CAFFENET
 from decaf.nets.fill import he, seeded, zeros
 from decaf.nets.preprocess import Preprocess, parse_preprocess
+from decaf.nets.readers.caffe import caffe_parameters, read_binaryproto, read_caffe
 
 CONVOLUTION = "convolution_param { num_output: 6 kernel_size: 3 }"
 POINT = "convolution_param { num_output: 6 kernel_size: 1 }"

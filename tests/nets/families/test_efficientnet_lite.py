@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from decaf.engines import make_engine
 from decaf.errors import NetError
 from decaf.images.prepare import load
-from decaf.nets.efficientnet_lite import VARIANTS, Variant, aliases, build, preprocess
+from decaf.nets.families.efficientnet_lite import VARIANTS, Variant, aliases, build, preprocess
 from decaf.nets.fill import stored
 from decaf.nets.net import Net
+from decaf.nets.readers.torch_pickle import read_legacy_checkpoint
 from decaf.nets.registry import REGISTRY, load_net
-from decaf.nets.torch_pickle import read_legacy_checkpoint
 
 Array = NDArray[np.float64]
 Parameters = dict[str, NDArray[Any]]

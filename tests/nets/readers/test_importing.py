@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from tests.nets.cuda_files import NARROW, Array, cuda_layers, prototxt, random_p
 
 from decaf.engines import make_engine
 from decaf.errors import NetError
-from decaf.nets.caffe import read_caffe
 from decaf.nets.fill import zeros
-from decaf.nets.importing import Imported, import_net
+from decaf.nets.mean_image import mean_image
 from decaf.nets.net import Net, read_net
 from decaf.nets.preprocess import preset
+from decaf.nets.readers.caffe import read_caffe
+from decaf.nets.readers.importing import Imported, import_net
 from decaf.nets.registry import load_net
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 227, 227, 3)).astype(np.uint8)
@@ -44,6 +46,8 @@ def npz(parameters: Mapping[str, Array]) -> bytes:
 
 def write_all(folder: Path, parameters: Mapping[str, Array], widths: Mapping[str, int]) -> dict[str, list[str]]:
     """One network in every kind of file: the files of each, by the last one's name; or to be poured into a graph."""
+    bare = read_caffe(prototxt(widths), caffemodel(parameters))
+    del bare.metadata_props[:]
     contents = {
         "deploy.prototxt": prototxt(widths),
         "net.caffemodel": caffemodel(parameters),
@@ -54,7 +58,7 @@ def write_all(folder: Path, parameters: Mapping[str, Array], widths: Mapping[str
         "legacy.pt": torch_file(parameters, zipped=False),
         "net.safetensors": safetensors.numpy.save(dict(parameters)),
         "net.npz": npz(parameters),
-        "full.onnx": bare(read_caffe(prototxt(widths), caffemodel(parameters))),
+        "full.onnx": bare.SerializeToString(),
     }
     for name, data in contents.items():
         (folder / name).write_bytes(data)
@@ -99,12 +103,6 @@ def narrow_target(folder: Path) -> Path:
     return folder / "target" / "narrow.onnx"
 
 
-def bare(model: onnx.ModelProto) -> bytes:
-    """A file that says nothing of itself."""
-    del model.metadata_props[:]
-    return model.SerializeToString()
-
-
 def test_one_network_in_every_kind_of_file_has_the_same_features(tmp_path: Path) -> None:
     assert_one_network(tmp_path, PARAMETERS, NARROW, narrow_target(tmp_path))
 
@@ -125,7 +123,7 @@ def test_a_caffe_network_is_prepared_as_caffe_does_with_its_mean_image(tmp_path:
     assert made.preprocess.mean_image is not None
     assert np.array_equal(made.preprocess.mean_image.values, MEAN.transpose(1, 2, 0))
     assert import_net(files).net.preprocess == preset("caffe", 227)
-    assert "without a mean image" in import_net(files).note
+    assert "subtracts the mean pixel 104.007/116.669/122.679" in import_net(files).note
 
 
 def test_the_release_of_decaf_is_prepared_as_it_was_with_its_mean_image_and_labels(tmp_path: Path) -> None:
@@ -158,6 +156,21 @@ def test_what_is_said_by_the_caller_goes_before_what_files_say(tmp_path: Path) -
     assert imported.net.labels[3] == "bird, number 3"
     assert imported.net.name == "birds"
     assert imported.note == ""
+
+
+def test_a_data_layer_goes_before_the_preset_and_a_mean_image_before_the_data_layer(tmp_path: Path) -> None:
+    files = write_all(tmp_path, PARAMETERS, NARROW)["net.caffemodel"]
+    fed = (
+        'layer { name: "data" type: "Data" top: "data"'
+        " transform_param { crop_size: 227 scale: 0.5 mean_value: 1 mean_value: 2 mean_value: 3 } }"
+    )
+    layers = prototxt(NARROW).decode().partition("layer {")[2]
+    (tmp_path / "deploy.prototxt").write_text(f"{fed} layer {{{layers}")
+    (tmp_path / "mean.binaryproto").write_bytes(blob(MEAN[None]))
+    said = replace(preset("caffe", 227), mean=(1, 2, 3), std=(2, 2, 2))
+    assert import_net(files).net.preprocess == said
+    with_image = replace(said, mean=(0, 0, 0), mean_image=mean_image(MEAN))
+    assert import_net([*files, tmp_path / "mean.binaryproto"]).net.preprocess == with_image
 
 
 def test_where_a_network_comes_from_is_kept(tmp_path: Path) -> None:

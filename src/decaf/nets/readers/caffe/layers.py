@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
-from decaf.nets.caffe.definition import CaffeLayer
 from decaf.nets.fill import Shape
 from decaf.nets.graph import GraphBuilder
+from decaf.nets.readers.caffe.definition import CaffeLayer
 
 _LARGEST = 2**20  # of a setting: sides, strides, outputs
 _LARGEST_TENSOR = 2**31  # numbers per picture
@@ -39,7 +39,7 @@ class Writer(GraphBuilder):
         """
         if layer.kind not in KINDS:
             known = ", ".join(sorted(KINDS))
-            raise NetError(f"layer {layer.name!r} is of type {layer.kind!r}, which is not known here: {known} are")
+            raise NetError(f"layer {layer.name!r} is of type {layer.kind!r}; known here are {known}")
         allowed = len(inputs) == 1 or (len(inputs) > 1 and layer.kind in _JOINING)
         _demand(layer, allowed, f"a number of {len(inputs)} inputs")
         _demand(layer, len(layer.tops) <= 1 or layer.kind == "Split", f"a number of {len(layer.tops)} outputs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 
-from decaf.nets.pickle_machine import refuse
+from decaf.nets.readers.pickle_machine import refuse
 
 _MOST_MEMBERS = 100_000
 _MEMBER = b"PK\x01\x02"  # before every entry of the table of contents

@@ -21,10 +21,11 @@ from decaf.errors import NetError
 from decaf.nets.fill import stored
 from decaf.nets.graph import GraphBuilder
 from decaf.nets.net import properties
-from decaf.nets.pickle_machine import reading
-from decaf.nets.plain_pickle import read_plain_pickle
-from decaf.nets.preprocess import LARGEST_SIDE
+from decaf.nets.preprocess import LARGEST_SIDE, preset
+from decaf.nets.readers.pickle_machine import reading
+from decaf.nets.readers.plain_pickle import read_plain_pickle
 
+PREPARATION = "decaf-release"  # the preset of such networks
 _REMEDY = "fetch or save the file again"
 _LARGEST = 2**31
 _MOST_LABELS = 10**6
@@ -79,9 +80,9 @@ def read_cuda_convnet(value: Any, name: str = "cuda-convnet") -> onnx.ModelProto
         name: of the graph.
 
     Returns:
-        The model, without preprocessing. Its tensors are named as the file's layers, those of the DeCAF network as
-        decaf names them (`relu6`); the names in the file, the original decaf's (`fc6_cudanet_out`) and `DeCAF6` are
-        aliases.
+        The model, prepared as decaf's release was but for the mean image. Its tensors are named as the file's layers,
+        those of the DeCAF network as decaf names them (`relu6`); the names in the file, the original decaf's
+        (`fc6_cudanet_out`) and `DeCAF6` are aliases.
 
     Raises:
         NetError: no such file, a layer of a type decaf does not know, or numbers that do not fit together.
@@ -173,6 +174,9 @@ class _Writer:
             others |= {name: tensor, f"{name}_cudanet_out": tensor}
         aliases = {alias: tensor for alias, tensor in (others | decaf).items() if alias != tensor}
         said = {"name": self._graph.name, "aliases": aliases, "default_layer": decaf.get("DeCAF6", output)}
+        channels, side, _ = self._graph.shape(self._graph.input)
+        if channels == 3:
+            said["preprocess"] = preset(PREPARATION, side).to_dict()
         return self._graph.finish(output, properties(said))
 
     def conv(self, layer: Layer, x: str, name: str) -> str:

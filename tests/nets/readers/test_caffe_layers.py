@@ -11,8 +11,8 @@ from tests.nets import caffe_files as files
 from tests.nets.caffe_files import SIDE, Array, layer, random, run, text
 
 from decaf.errors import NetError
-from decaf.nets.caffe import read_caffe
 from decaf.nets.fill import zeros
+from decaf.nets.readers.caffe import read_caffe
 
 
 def correlate(

@@ -52,7 +52,7 @@ def read_parameters(data: bytes) -> Mapping[str, NDArray[Any]]:
 
     Raises NetError when it is another kind of file.
     """
-    from decaf.nets.plain_pickle import read_plain_pickle
+    from decaf.nets.readers.plain_pickle import read_plain_pickle
 
     arrays: dict[str, NDArray[Any]] = {}
     layers = read_plain_pickle(data)

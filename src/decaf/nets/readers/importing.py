@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from decaf.errors import NetError
-from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
-from decaf.nets.catalogue import input_side
-from decaf.nets.checkpoint import is_checkpoint, is_onnx, read_checkpoint, read_file
-from decaf.nets.cuda_convnet import is_meta, read_cuda_convnet, read_meta
 from decaf.nets.fill import zeros
 from decaf.nets.mean_image import mean_image
 from decaf.nets.net import Net, net_of
 from decaf.nets.pack import model_bytes, packed
-from decaf.nets.plain_pickle import read_plain_pickle
-from decaf.nets.pour import How, Poured, check_finite, parameters_of, pour_all
 from decaf.nets.preprocess import Preprocess, mean_note, preset
+from decaf.nets.readers.caffe import caffe_parameters, read_binaryproto, read_caffe
+from decaf.nets.readers.checkpoint import is_checkpoint, is_onnx, read_checkpoint, read_file
+from decaf.nets.readers.cuda_convnet import PREPARATION, is_meta, read_cuda_convnet, read_meta
+from decaf.nets.readers.plain_pickle import read_plain_pickle
+from decaf.nets.readers.pour import How, Poured, check_finite, parameters_of, pour_all
 from decaf.nets.registry import REGISTRY, load_net
 
 Kind = Literal["ONNX", "prototxt", "caffemodel", "binaryproto", "cuda-convnet", "cuda-convnet meta", "checkpoint"]
@@ -45,7 +44,7 @@ _COMPANIONS: dict[Kind, tuple[Kind, ...]] = {
     "checkpoint": (),
 }
 # How the pictures were prepared that such networks were trained with.
-_RULES = {"caffemodel": "caffe", "cuda-convnet": "decaf-release"}
+_RULES = {"caffemodel": "caffe", "cuda-convnet": PREPARATION}
 _SYNSET = re.compile(r"^n[0-9]{8}\s+")  # before the words of a class, in ImageNet's lists
 _LARGEST_LABELS = 2**26  # bytes
 
@@ -187,10 +186,7 @@ def _network(source: File, contents: Mapping[Kind, File], preprocess: str | None
         raise NetError(f"{source.path} holds parameters without a network: name the network with --net")
     if source.kind == "ONNX":
         return net_of(source.content, source.path.name, source.path, preprocess)
-    model = _model(source, contents)
-    silent = source.kind == "cuda-convnet"  # Caffe's files say how
-    rule = preset(_RULES[source.kind], input_side(model)) if silent else None
-    net = net_of(model_bytes(model, str(source.path)), source.path.name, source.path, rule)
+    net = net_of(model_bytes(_model(source, contents), str(source.path)), source.path.name, source.path)
     net = replace(net, preprocess=_with_mean(net.preprocess, contents))
     return net.with_preprocess(preprocess) if preprocess else net
 
@@ -204,7 +200,7 @@ def _model(source: File, contents: Mapping[Kind, File]) -> onnx.ModelProto:
 
 
 def _with_mean(how: Preprocess, contents: Mapping[Kind, File]) -> Preprocess:
-    """The preparation with the mean image, where there is one."""
+    """The same preparation with the mean image among the files, where there is one."""
     mean = None
     if "binaryproto" in contents:
         with _about(contents["binaryproto"].path):
@@ -229,10 +225,9 @@ def _filled(
         raise NetError(f"{contents['prototxt'].path} tells the network as well as --net does: leave out one of them")
     target = _without_parameters(net)
     poured = pour_all(target.model, _arrays(source), names=names, by_order=by_order)
-    rule = source.kind in _RULES
-    how = _with_mean(preset(_RULES[source.kind], target.input_side), contents) if rule else target.preprocess
+    how = preset(_RULES[source.kind], target.input_side) if source.kind in _RULES else target.preprocess
     data = model_bytes(poured.model, str(source.path))
-    return replace(target, name=source.path.stem, data=data, preprocess=how), poured
+    return replace(target, name=source.path.stem, data=data, preprocess=_with_mean(how, contents)), poured
 
 
 def _without_parameters(net: str | Path) -> Net:

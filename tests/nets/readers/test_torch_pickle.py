@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from decaf.errors import NetError
-from decaf.nets.checkpoint import read_checkpoint
+from decaf.nets.readers.checkpoint import read_checkpoint
+from decaf.nets.readers.torch_pickle import read_legacy_checkpoint
 from decaf.nets.registry import REGISTRY
-from decaf.nets.torch_pickle import read_legacy_checkpoint
 
 torch = pytest.importorskip("torch")
 
@@ -223,7 +223,7 @@ def test_reading_does_not_import_torch() -> None:
     code = (
         "import sys\n"
         "from decaf.nets.registry import REGISTRY\n"
-        "from decaf.nets.checkpoint import read_checkpoint\n"
+        "from decaf.nets.readers.checkpoint import read_checkpoint\n"
         "read = read_checkpoint(REGISTRY['efficientnet-lite0'].parameter_file)\n"
         "assert len(read) == 296 and 'torch' not in sys.modules\n"
     )

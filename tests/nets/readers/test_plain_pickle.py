@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decaf.errors import NetError
-from decaf.nets.plain_pickle import read_plain_pickle
+from decaf.nets.readers.plain_pickle import read_plain_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 ARRAYS = {

@@ -13,7 +13,7 @@ from tests.nets.caffe_files import run
 from tests.nets.cuda_files import Array, cuda_layers, evaluate, random_parameters, saved
 
 from decaf.errors import NetError
-from decaf.nets.cuda_convnet import read_cuda_convnet, read_meta
+from decaf.nets.readers.cuda_convnet import read_cuda_convnet, read_meta
 
 LAYERS = cuda_layers(random_parameters())
 # Layer of the file -> layer of the network; dropout is the layer before it.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from decaf.engines import make_engine
 from decaf.engines.openvino import _quiet_openvino
-from decaf.nets.alexnet import ALEXNET, CAFFENET
+from decaf.nets.families.alexnet import ALEXNET, CAFFENET
 from decaf.nets.fill import stored, zeros
 from decaf.nets.net import Net, net_of
 from decaf.nets.preprocess import preset

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
-from decaf.nets.caffe.blobs import read_blob
-from decaf.nets.caffe.definition import CaffeLayer
+from decaf.nets.readers.caffe.blobs import read_blob
+from decaf.nets.readers.caffe.definition import CaffeLayer
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from decaf.errors import NetError
-from decaf.nets.checkpoint import read_checkpoint
+from decaf.nets.readers.checkpoint import read_checkpoint
 
 ARRAYS = {
     "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from decaf.errors import NetError
-from decaf.nets.caffe.definition import CaffeNet
 from decaf.nets.preprocess import Preprocess, preset
+from decaf.nets.readers.caffe.definition import CaffeNet
 
 # Layers that feed a network.
 FEEDS = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}

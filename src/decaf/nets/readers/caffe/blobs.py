@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.nets.caffe.schema import parse_binary
-from decaf.nets.caffe.wire import refuse, split
+from decaf.nets.readers.caffe.schema import parse_binary
+from decaf.nets.readers.caffe.wire import refuse, split
 
 _FLOATS, _DIFFS, _DOUBLES, _DOUBLE_DIFFS = 5, 6, 8, 9
 _MOST_AXES = 32

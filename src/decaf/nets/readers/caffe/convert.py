@@ -11,12 +11,12 @@ import onnx
 from numpy.typing import NDArray
 
 from decaf.errors import NetError
-from decaf.nets.caffe.definition import CaffeLayer, CaffeNet
-from decaf.nets.caffe.layers import Writer
-from decaf.nets.caffe.preparation import FEEDS, preparation
 from decaf.nets.fill import Parameters, Shape
 from decaf.nets.net import LARGEST_FILE, properties
 from decaf.nets.preprocess import LARGEST_SIDE
+from decaf.nets.readers.caffe.definition import CaffeLayer, CaffeNet
+from decaf.nets.readers.caffe.layers import Writer
+from decaf.nets.readers.caffe.preparation import FEEDS, preparation
 
 _PROBABILITIES = "prob"
 _SOFTMAX_LOSS = "SoftmaxWithLoss"

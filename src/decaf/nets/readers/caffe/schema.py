@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from decaf.errors import NetError
-from decaf.nets.caffe.wire import refuse
+from decaf.nets.readers.caffe.wire import refuse
 
 _LONGEST_REASON = 160  # characters of protobuf's message, which may quote the whole file
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from decaf.errors import NetError
-from decaf.nets.caffe.schema import TEST, V1_TYPES, parse_binary, parse_text
-from decaf.nets.caffe.wire import split
+from decaf.nets.readers.caffe.schema import TEST, V1_TYPES, parse_binary, parse_text
+from decaf.nets.readers.caffe.wire import split
 
 _MOST_TEXT = 2**20  # bytes; the largest published prototxt has a third of it
 _V1_LAYERS, _V2_LAYERS = 2, 100

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.nets.pickle_machine import Builds, Name, Names, reading, refuse, run_pickle
+from decaf.nets.readers.pickle_machine import Builds, Name, Names, reading, refuse, run_pickle
 
 _REMEDY = "fetch or save the file again, with nothing in it but lists, dicts, numbers, text and arrays"
 _PLAIN = (str, bytes, bytearray, int, float, type(None), np.ndarray, np.generic)

@@ -172,7 +172,8 @@ class _Machine:
         """GLOBAL, STACK_GLOBAL: a reference to something in the table."""
         named = Name(*texts((module, name)))
         if named not in self._names:
-            refuse(f"it wants to call {module[:80]!s}.{name[:80]!s}: only plain values are read")
+            called = repr(f"{module[:80]}.{name[:80]}")[1:-1]  # one line, whatever the file calls it
+            refuse(f"it wants to call {called}: only plain values are read")
         self.stack.append(named)
 
     def call(self, function: Any, arguments: Any) -> None:

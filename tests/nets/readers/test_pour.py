@@ -13,7 +13,7 @@ from tests.nets.cuda_files import Array
 from decaf.errors import NetError
 from decaf.nets.fill import stored, zeros
 from decaf.nets.graph import GraphBuilder
-from decaf.nets.pour import parameters_of, pour_all
+from decaf.nets.readers.pour import parameters_of, pour_all
 
 
 def network(parameters: Mapping[str, Array] | None = None, twins: bool = False) -> onnx.ModelProto:

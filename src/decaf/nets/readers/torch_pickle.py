@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.nets.numbers import KINDS, to_numbers
-from decaf.nets.pickle_machine import Name, Names, reading, refuse, run_pickle, texts
-from decaf.nets.plain_pickle import ARRAY_BUILDS, ARRAY_NAMES
-from decaf.nets.zip_file import ZipFile
+from decaf.nets.readers.pickle_machine import Name, Names, reading, refuse, run_pickle, texts
+from decaf.nets.readers.plain_pickle import ARRAY_BUILDS, ARRAY_NAMES
+from decaf.nets.readers.zip_file import ZipFile
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from decaf.errors import NetError
 from decaf.nets.numbers import KINDS, read_npy, to_numbers
-from decaf.nets.pickle_machine import reading, refuse
-from decaf.nets.torch_pickle import is_legacy_checkpoint, read_legacy_checkpoint, read_zip_checkpoint
-from decaf.nets.zip_file import ZipFile
+from decaf.nets.readers.pickle_machine import reading, refuse
+from decaf.nets.readers.torch_pickle import is_legacy_checkpoint, read_legacy_checkpoint, read_zip_checkpoint
+from decaf.nets.readers.zip_file import ZipFile
 
 _LARGEST_HEADER = 2**22  # bytes; ten thousand tensors take 10^6
 _INFLATION = 10  # how many times larger than an npz file its arrays may be
@@ -119,7 +119,7 @@ def read_initializers(data: bytes) -> Arrays:
     from onnx import numpy_helper
 
     from decaf.nets.model_file import parse_model
-    from decaf.nets.pour import parameters_of
+    from decaf.nets.readers.pour import parameters_of
 
     model = parse_model(data, "the file")
     with reading("ONNX file", _REMEDY):
