@@ -31,7 +31,7 @@ STALL = 15  # iterations in which the objective falls by nothing but rounding, a
 DIRECT_COST = 8.0  # a Newton step may cost this many multiply-adds per multiply-add of one product with A ...
 DIRECT_LATER = 4.0  # ... and more for a class that is still not done after so many iterations
 DIRECT_CHEAP = 1e6  # ... and is always taken below this many
-SMALL_MATRIX = 2.0  # small Cholesky factorisations reach this fraction of the speed of large products
+SMALL_MATRIX = 2.0  # times as long as in a large product take the multiply-adds of a small Cholesky factorisation
 GATHER = 80.0  # multiply-adds of a large product in the time that one number of a Gram matrix is fetched
 DOUBLE_COORDINATES = 512  # coordinates up to which float64 solves in them
 
