@@ -10,7 +10,7 @@ from typing import Any
 from decaf.viz.figures import BLUE, GREY, ORANGE, new_figure, plain, save_png, with_fonts
 
 AXES = {"n": "pictures", "d": "features of each", "classes": "classes", "Cs": "values of C"}
-STYLES = {"svm": (BLUE, "o", "SVM", -12), "logistic": (ORANGE, "s", "logistic regression", 6)}
+STYLES = {"svm": (BLUE, "o", "SVM", 6), "logistic": (ORANGE, "s", "logistic regression", -12)}
 NEAR = 1.05  # sizes that differ by less are taken for equal
 
 

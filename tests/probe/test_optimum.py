@@ -165,6 +165,13 @@ def test_a_large_c_is_approached_and_takes_few_iterations() -> None:
     assert probe.gap_ <= 1e-4 and probe.n_iter_ <= 60
 
 
+def test_no_rise_of_c_is_steeper_than_a_step() -> None:
+    found = list(path._stages([1, 1, 1.5, 15, 2], 10**-1.5))
+    assert [C for C, _ in found] == pytest.approx([0.1, 10**-0.5, 1, 1, 1.5, 15 / 10**0.5, 15, 2])
+    assert [C for C, wanted in found if wanted] == [1, 1, 1.5, 15, 2]
+    assert list(path._stages([0.02], 0.03)) == [(0.02, True)]
+
+
 @pytest.mark.parametrize("loss", ["svm", "logistic"])
 def test_what_is_not_kept_along_the_path_changes_nothing(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     X, index, _ = make(900, 120, 12, 5, "plain", np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from decaf.probe.losses import Floats
-from decaf.probe.solver import Factored, Spectrum
+from decaf.probe.preconditioner import Factored, Spectrum
 from decaf.probe.team import Team, team
 
 LEADING = 64  # eigenvectors in the preconditioner
