@@ -40,8 +40,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests.features.helpers import tiny_net  # noqa: E402
 from tests.nets import caffe_files, cuda_files  # noqa: E402
-from tests.nets.test_cuda_convnet import CIFAR  # noqa: E402
-from tests.nets.test_plain_pickle import PYTHON_2, PYTHON_2_TEXT  # noqa: E402
+from tests.nets.readers.test_cuda_convnet import CIFAR  # noqa: E402
+from tests.nets.readers.test_plain_pickle import PYTHON_2, PYTHON_2_TEXT  # noqa: E402
 
 Parts = tuple[bytes, ...]
 """The bytes of the files that are read together: a prototxt and its caffemodel, else one."""
@@ -120,7 +120,7 @@ def checkpoints() -> list[tuple[str, bytes]]:
 
 
 def cuda_model() -> bytes:
-    from decaf.nets.cuda_convnet import read_cuda_convnet
+    from decaf.nets.readers.cuda_convnet import read_cuda_convnet
 
     return bytes(read_cuda_convnet(pickle.dumps(CIFAR)).SerializeToString())
 
@@ -203,25 +203,25 @@ CHANGES = (cut, flip, flip, flip, flip, number, number, word, move, drop)
 
 
 def read_pickle(data: bytes) -> None:
-    from decaf.nets.plain_pickle import read_plain_pickle
+    from decaf.nets.readers.plain_pickle import read_plain_pickle
 
     repr(read_plain_pickle(data))  # walks through all of it
 
 
 def read_cuda(data: bytes) -> None:
-    from decaf.nets.cuda_convnet import read_cuda_convnet
+    from decaf.nets.readers.cuda_convnet import read_cuda_convnet
 
     look_at_network(bytes(read_cuda_convnet(data).SerializeToString()))
 
 
 def read_cuda_meta(data: bytes) -> None:
-    from decaf.nets.cuda_convnet import read_meta
+    from decaf.nets.readers.cuda_convnet import read_meta
 
     read_meta(data)
 
 
 def read_arrays(data: bytes) -> None:
-    from decaf.nets.checkpoint import read_checkpoint
+    from decaf.nets.readers.checkpoint import read_checkpoint
 
     arrays = read_checkpoint(data)
     assert all(type(name) is str and type(value) is np.ndarray for name, value in arrays.items())
@@ -229,7 +229,7 @@ def read_arrays(data: bytes) -> None:
 
 
 def read_caffe_files(prototxt: bytes, caffemodel: bytes) -> None:
-    from decaf.nets.caffe import read_caffe
+    from decaf.nets.readers.caffe import read_caffe
 
     model = read_caffe(prototxt or None, caffemodel)
     if model.graph.input[0].type.tensor_type.shape.dim[1].dim_value == 3:
@@ -237,7 +237,7 @@ def read_caffe_files(prototxt: bytes, caffemodel: bytes) -> None:
 
 
 def read_mean_blob(data: bytes) -> None:
-    from decaf.nets.caffe import read_binaryproto
+    from decaf.nets.readers.caffe import read_binaryproto
 
     assert read_binaryproto(data).nbytes <= 20 * len(data)
 

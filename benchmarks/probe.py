@@ -1,7 +1,7 @@
 """`LinearProbeCV` against scikit-learn: one Caltech-101 split by the paper's protocol, and cost against size.
 
     python benchmarks/probe.py FEATURES [--loss svm logistic] [--rounds 1]    (`decaf extract ... --layer pool`)
-    python benchmarks/probe.py --scaling [--big]
+    python benchmarks/probe.py --scaling [-o FIG.png] [--big]
 
 The protocol: 30 pictures of each class, 25 to train on and 5 to validate; seven values of C; a refit of the best on
 all 30. Both sides see the same features and folds, in one process, with all cores. Their fits and ours alternate:
@@ -15,6 +15,7 @@ others use as well, the ratio of processor times is steadier: ours, on all cores
 from __future__ import annotations
 
 import argparse
+import pathlib
 import resource
 import statistics
 import time
@@ -26,6 +27,7 @@ import numpy as np
 from decaf.probe import LinearProbe, LinearProbeCV, mean_class_accuracy, per_class
 from decaf.probe.inputs import indices
 from decaf.probe.path import Labelled, Path, Settings
+from scaling_figure import Cost, save_scaling
 
 CS = {"svm": 10.0 ** np.linspace(-4, -1, 7), "logistic": 10.0 ** np.linspace(-3, 0, 7)}
 
@@ -38,9 +40,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--big", action="store_true", help="with --scaling: 100,000 x 1,280 x 1,000 classes")
+    parser.add_argument("-o", "--out", type=pathlib.Path, help="with --scaling: a figure of the table")
     arguments = parser.parse_args()
     if arguments.scaling:
-        scaling(arguments.big)
+        scaling(arguments.big, arguments.out)
         return
     import decaf
 
@@ -123,23 +126,35 @@ def objective(loss: str, coef: Any, bias: Any, C: float, X: Any, index: Any) -> 
     return np.array([(coef**2).sum() / 2 + C * total.sum()])
 
 
-def scaling(big: bool) -> None:
-    """Seconds of one fit at C = 0.01 (svm), 0.1 (logistic), where n, d, classes and Cs vary one at a time."""
-    base = (3000, 1280, 100)
-    sizes = [base, (1000, 1280, 100), (10000, 1280, 100), (30000, 1280, 100), (3000, 320, 100), (3000, 4096, 100)]
-    sizes += [(3000, 1280, 10), (3000, 1280, 1000), (3060, 9216, 102)]
-    if big:
-        sizes = [(100_000, 1280, 1000)]
+LOSSES = {"svm": 0.01, "logistic": 0.1}  # of the C of one fit
+BASE = (3000, 1280, 100)
+SIZES = (
+    BASE, (1000, 1280, 100), (10_000, 1280, 100), (30_000, 1280, 100), (3000, 320, 100), (3000, 4096, 100),
+    (3060, 9216, 102), (3000, 1280, 10), (3000, 1280, 30), (3000, 1280, 300), (3000, 1280, 1000),
+)  # fmt: skip
+MANY_CS = (2, 4, 7, 13)
+
+
+def scaling(big: bool, out: pathlib.Path | None) -> None:
+    """Seconds of one fit at C = 0.01 (svm), 0.1 (logistic), where n, d, classes and Cs vary one at a time.
+
+    More than one C: `LinearProbeCV`, which fits them on a fold and the best again on all.
+    """
     print("       n      d  classes  loss      Cs  seconds  iterations  gap      GB at most")
-    for size in sizes:
-        for loss in ("svm", "logistic"):
-            one(size, loss, [0.01 if loss == "svm" else 0.1])
-    if not big:
-        for loss in ("svm", "logistic"):
-            one(base, loss, list(CS[loss]))
+    if big:
+        for loss, C in LOSSES.items():
+            one((100_000, 1280, 1000), loss, [C])
+        return
+    costs = [one(size, loss, [C]) for size in SIZES for loss, C in LOSSES.items()]
+    costs += [
+        one(BASE, loss, list(np.geomspace(CS[loss][0], CS[loss][-1], number))) for loss in LOSSES for number in MANY_CS
+    ]
+    if out:
+        save_scaling(costs, costs[: len(LOSSES)], out)
+        print(f"{out}: the figure")
 
 
-def one(size: tuple[int, int, int], loss: str, Cs: list[float]) -> None:
+def one(size: tuple[int, int, int], loss: str, Cs: list[float]) -> Cost:
     n, d, classes = size
     X, y = clusters(n, d, classes)
     start = time.perf_counter()
@@ -154,6 +169,7 @@ def one(size: tuple[int, int, int], loss: str, Cs: list[float]) -> None:
         f"{memory:6.1f}",
         flush=True,
     )
+    return Cost(loss, n, d, classes, len(Cs), took)
 
 
 def clusters(n: int, d: int, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,7 @@ def test_extraction_needs_no_torch_and_no_plots(pictures: Path, tmp_path: Path) 
 
 
 def test_one_picture_from_a_cold_process_in_under_two_seconds(pictures: Path, tmp_path: Path) -> None:
+    """Of processor time, which other work on the machine does not stretch."""
     script = "from decaf.cli.main import main; main()"
     seconds = []
     for attempt in range(3):
@@ -58,9 +59,10 @@ def test_one_picture_from_a_cold_process_in_under_two_seconds(pictures: Path, tm
             "-o",
             str(tmp_path / str(attempt)),
         ]
-        start = time.perf_counter()
+        start = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(end.ru_utime - start.ru_utime + end.ru_stime - start.ru_stime)
     assert min(seconds) < 2
 
 

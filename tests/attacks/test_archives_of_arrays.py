@@ -21,8 +21,8 @@ from tests.attacks.hostile import CALLS, FORMS, MIB, ORDERED_DICT, Form, inside,
 from tests.features.helpers import tiny_net
 
 from decaf.errors import NetError
-from decaf.nets.checkpoint import read_checkpoint
-from decaf.nets.importing import import_net
+from decaf.nets.readers.checkpoint import read_checkpoint
+from decaf.nets.readers.importing import import_net
 from decaf.nets.registry import load_net
 
 pytestmark = pytest.mark.usefixtures("little_memory")

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tests.nets.caffe_files import Array, blob, caffemodel, encoded_layer, field, layer, random, seeds, text, varint
 
 from decaf.errors import NetError
-from decaf.nets.caffe import caffe_parameters, read_binaryproto, read_caffe
 from decaf.nets.fill import zeros
+from decaf.nets.readers.caffe import caffe_parameters, read_binaryproto, read_caffe
 
 resource = pytest.importorskip("resource")
 
@@ -283,7 +283,7 @@ def test_protobuf_messages_of_another_package_are_left_alone() -> None:
         "file = descriptor_pb2.FileDescriptorProto(name='caffe.proto', package='caffe')\n"
         "file.message_type.add(name='Net').field.add(name='other', number=1, type=5, label=1)\n"
         "descriptor_pool.Default().AddSerializedFile(file.SerializeToString())\n"
-        "from decaf.nets.caffe.schema import parse_text\n"
+        "from decaf.nets.readers.caffe.schema import parse_text\n"
         "print(parse_text('Net', 'name: \"ours\"').name)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -324,7 +324,7 @@ def test_a_mutated_file_is_read_or_refused(index: int, changes: list[tuple[int, 
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from decaf.nets.caffe import caffe_parameters, read_caffe
+from decaf.nets.readers.caffe import caffe_parameters, read_caffe
 from tests.nets.caffe_files import layer, seeds, text
 read_caffe(*seeds()[0])
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

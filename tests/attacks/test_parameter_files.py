@@ -26,9 +26,9 @@ from tests.attacks.hostile import CALLS, FORMS, MIB, ORDERED_DICT, Form, by_glob
 
 from decaf.engines import make_engine
 from decaf.errors import NetError
-from decaf.nets import torch_pickle
+from decaf.nets.readers import torch_pickle
+from decaf.nets.readers.torch_pickle import read_legacy_checkpoint
 from decaf.nets.registry import load_net
-from decaf.nets.torch_pickle import read_legacy_checkpoint
 
 pytest.importorskip("resource")
 
@@ -109,7 +109,7 @@ def test_a_call_in_a_checkpoint_is_refused_and_never_made(form: Form, call: str,
         ("collections", "abc"),
         ("torch", "load"),
         ("torch.storage", "_load_from_bytes"),
-        ("decaf.nets.torch_pickle", "_Reader"),
+        ("decaf.nets.readers.torch_pickle", "_Reader"),
     ],
 )
 def test_no_other_name_can_be_reached_from_the_allowed_ones(module: str, name: str) -> None:
@@ -302,7 +302,7 @@ def test_a_small_file_neither_crashes_nor_hangs_the_reader(attack: str, tmp_path
     code = (
         "import sys, pathlib\n"
         "from decaf.errors import NetError\n"
-        "from decaf.nets.torch_pickle import read_legacy_checkpoint\n"
+        "from decaf.nets.readers.torch_pickle import read_legacy_checkpoint\n"
         "try:\n    read_legacy_checkpoint(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "except NetError:\n    sys.exit(42)\n"
     )

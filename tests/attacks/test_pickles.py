@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tests.attacks.hostile import CALLS, FORMS, MIB, Form, inside, refused
 
 from decaf.errors import NetError
-from decaf.nets import pickle_machine, plain_pickle
-from decaf.nets.cuda_convnet import read_cuda_convnet, read_meta
-from decaf.nets.plain_pickle import read_plain_pickle
+from decaf.nets.readers import pickle_machine, plain_pickle
+from decaf.nets.readers.cuda_convnet import read_cuda_convnet, read_meta
+from decaf.nets.readers.plain_pickle import read_plain_pickle
 
 pytestmark = pytest.mark.usefixtures("little_memory")
 
@@ -119,12 +119,18 @@ def test_instructions_that_plain_values_do_not_need_are_refused(instruction: str
         ("builtins", "bytearray"),
         ("builtins", "getattr"),
         ("copyreg", "_reconstructor"),
-        ("decaf.nets.plain_pickle", "_Dtype"),
+        ("decaf.nets.readers.plain_pickle", "_Dtype"),
     ],
 )
 def test_no_other_name_can_be_reached(module: str, name: str) -> None:
     for lookup in (inside(module) + inside(name) + b"\x93", f"c{module}\n{name}\n".encode()):
         assert "wants to call" in refused(lambda words=lookup: read_plain_pickle(pickled(words + b")R")))
+
+
+def test_a_name_cannot_break_the_line_that_refuses_it() -> None:
+    for name in ("a\nb", "a\rb", "\x1b[2J", "\u2028", "a" * 10**5):
+        message = refused(lambda name=name: read_plain_pickle(pickled(inside(name) + inside(name) + b"\x93")))
+        assert message.isprintable()
 
 
 def test_a_file_cannot_change_the_reader_for_the_files_after_it() -> None:
@@ -236,7 +242,7 @@ def test_a_hostile_file_neither_overflows_the_stack_nor_hangs_when_it_is_thrown_
     code = (
         "import sys, pathlib, resource\n"
         "from decaf.errors import NetError\n"
-        "from decaf.nets.plain_pickle import read_plain_pickle\n"
+        "from decaf.nets.readers.plain_pickle import read_plain_pickle\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
         "try:\n    read_plain_pickle(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "except NetError:\n    sys.exit(42)\n"

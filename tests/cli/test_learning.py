@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 import os
 import re
@@ -16,6 +18,7 @@ from tests.tasks.folders import blobs, write_blobs, write_features
 
 import decaf
 from decaf.cli.main import main
+from decaf.probe import compare
 from decaf.tasks.model import Model
 
 
@@ -84,7 +87,7 @@ def test_rows_of_one_picture_are_counted_as_such(capsys: pytest.CaptureFixture[s
     paths = [f"p/{row % 8}" for row in range(24)]
     write_features(tmp_path / "f", blobs(labels), labels, paths, region=[str(row) for row in range(24)])
     code, out, _ = run(capsys, "probe", tmp_path / "f", "--splits", 1)
-    assert code == 0 and "24 rows of 8 pictures, 2 classes; 1 splits" in out and "12 rows to train on" in out
+    assert code == 0 and "24 rows of 8 pictures, 2 classes; 1 split, " in out and "12 rows to train on" in out
 
 
 def test_a_split_file_is_written_and_then_read(capsys: pytest.CaptureFixture[str], features: Path) -> None:
@@ -129,13 +132,48 @@ def test_several_columns_and_numbers(capsys: pytest.CaptureFixture[str], numbers
     code, out, err = run(capsys, "probe", features, *many, "--splits", 2, "-o", features.parent / "report")
     assert code == 0 and "average precision" in out and "1 labels are of no picture here, first gone" in err
     assert {path.name for path in (features.parent / "report").iterdir()} == {
-        "probe.json", "splits.json", "per_target.csv",
+        "probe.json", "splits.json", "per_target.csv", "mistakes.png", "average_precision.png", "precision_recall.png",
     }  # fmt: skip
     size = ("--labels", labels, "--kind", "regression", "--target", "size")
-    about = run_json(capsys, "probe", features, *size)
+    about = run_json(capsys, "probe", features, *size, "-o", features.parent / "sizes")
+    assert set(about["report"]["files"]) == {path.name for path in (features.parent / "sizes").iterdir()}
+    assert {"predicted.png", "mistakes.png"} <= set(about["report"]["files"])
+    target = about["targets"][0]
+    assert target["mean_absolute_error"] < target["root_mean_squared_error"] < 1.5
     assert about["mean_r2"] > 0.95 and about["targets"][0]["mean_absolute_error"] < 1 and len(about["alpha"]) == 5
     code, out, _ = run(capsys, "probe", features, *size)
     assert code == 0 and "R squared" in out and "20 pictures to train on, 20 to test on" in out
+
+
+def test_a_second_probe_is_compared_with_the_first_on_its_splits(
+    capsys: pytest.CaptureFixture[str], features: Path
+) -> None:
+    first, second = features.parent / "first", features.parent / "second"
+    before = run_json(capsys, "probe", features, "--splits", 4, "--seed", 3, "-o", first)
+    about = run_json(capsys, "probe", features, "--compare", first, "--transform", "l2", "-o", second)
+    found = about["comparison"]
+    assert found["splits"] == before["splits"] and found["measure"] == "mean_accuracy"
+    assert found["difference"] == pytest.approx(about["mean_accuracy"] - before["mean_accuracy"])
+    reference = compare(about["splits"], before["splits"], test_share=12 / 12)
+    assert [found["p"], *found["interval"]] == pytest.approx([reference.p_value, *reference.interval])
+    assert (first / "splits.json").read_text() == (second / "splits.json").read_text()
+    assert json.loads((second / "probe.json").read_text())["comparison"] == found
+    code, out, _ = run(capsys, "probe", features, "--compare", first, "--seed", 3)
+    assert code == 0 and f"against {first}, on its splits: {before['mean_accuracy']:.4f} there" in out
+    assert "difference +0.0000, 95 % interval +0.0000 to +0.0000, p 1" in out  # the same again
+
+
+def test_numbers_are_compared_too_and_other_targets_refused(
+    capsys: pytest.CaptureFixture[str], numbers: tuple[Path, Path]
+) -> None:
+    features, labels = numbers
+    size = ("--labels", labels, "--kind", "regression", "--target", "size")
+    run_json(capsys, "probe", features, *size, "-o", features.parent / "first")
+    about = run_json(capsys, "probe", features, *size, "--compare", features.parent / "first")
+    assert about["comparison"]["measure"] == "mean_r2" and about["comparison"]["difference"] == 0
+    big = ("--labels", labels, "--kind", "multilabel", "--target", "big")
+    code, out, err = run(capsys, "probe", features, *big, "--compare", features.parent / "first")
+    assert (code, out) == (1, "") and "learned regression size, this is multilabel big" in err
 
 
 def test_fit_and_predict_columns(capsys: pytest.CaptureFixture[str], numbers: tuple[Path, Path]) -> None:
@@ -170,6 +208,55 @@ def test_fit_tells_what_it_did_and_predict_labels_features(capsys: pytest.Captur
     code, out, _ = run(capsys, "predict", model, features, "-o", features.parent / "out.csv")
     assert code == 0 and "1 of 27 could not be read" in out and "27 lines" in out
     assert "path" in out and "probability" in out and "torn" in out
+
+
+def test_info_tells_what_a_model_is_and_how_it_was_made(capsys: pytest.CaptureFixture[str], features: Path) -> None:
+    model = features.parent / "birds"  # no suffix says what it is
+    fitted = run_json(capsys, "fit", features, "-o", model, "--loss", "logistic", "--transform", "standardize")
+    about = run_json(capsys, "info", model)
+    assert about["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest() and about["bytes"] == fitted["bytes"]
+    assert (about["kind"], about["loss"], about["classes"]) == ("classes", "logistic", fitted["classes"])
+    assert (about["net"], about["net_sha256"], about["layer"]) == ("made-up", "0" * 64, "vector")
+    assert about["settings"]["preprocess"] == decaf.FeatureSet.open(features).meta["settings"]["preprocess"]
+    assert about["fit"]["C"] == fitted["C"] and about["fit"]["validation_accuracy"] == fitted["validation_accuracy"]
+    assert about["transforms"] == ["standardize"] and len(about["digest"]) == 16
+    code, out, _ = run(capsys, "info", model)
+    assert code == 0 and "classes: <b>\\n, cat, dog, lonely" in out and "  rows: 25" in out
+    model.write_bytes(model.read_bytes()[:-1])
+    code, out, err = run(capsys, "info", model)
+    assert (code, out) == (1, "") and "birds is damaged" in err and err.count("\n") == 1
+
+
+def test_of_many_classes_info_names_the_first(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    labels = [f"class {number:02d}" for number in range(30)] * 2
+    write_features(tmp_path / "f", blobs(labels), labels)
+    run_json(capsys, "fit", tmp_path / "f", "-o", tmp_path / "m", "--C", 0.1)
+    code, out, _ = run(capsys, "info", tmp_path / "m")
+    assert code == 0 and "class 19 and 10 more" in out and "class 20" not in out
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_fit_shows_its_steps_on_a_terminal_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, features: Path, as_json: bool
+) -> None:
+    shown = _Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    with pytest.raises(SystemExit):
+        main(["fit", str(features), "-o", str(features.parent / "m"), *(["--json"] if as_json else [])])
+    assert ("choosing C and fitting, 25 rows, 4 classes" in shown.getvalue()) != as_json
+    assert ("0:00:0" in shown.getvalue()) != as_json
+
+
+def test_fit_is_quiet_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write_blobs(tmp_path / "f", ["cat", "dog"] * 8)
+    code, _, err = run(capsys, "fit", tmp_path / "f", "-o", tmp_path / "m")
+    assert (code, err) == (0, "")
 
 
 def test_pictures_are_labelled_straight_from_disk(
@@ -237,6 +324,9 @@ def test_the_first_of_many_are_printed(capsys: pytest.CaptureFixture[str], tmp_p
         ("predict NOWHERE F", "cannot read NOWHERE"),
         ("predict F/m F -o NOWHERE/x.csv", "there is no folder NOWHERE"),
         ("predict F/m", "Missing argument 'SRC...'"),
+        ("probe F --compare NOWHERE", "cannot read NOWHERE/probe.json (No such file"),
+        ("probe F --compare F --splits-file F/s.json", "leave out --splits-file"),
+        ("info F/shard-00000.parquet", "not an ONNX file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,27 @@ def test_a_folder_without_features_is_named(tmp_path: Path) -> None:
     (tmp_path / "decaf.json").write_bytes(b"\xff{")
     with pytest.raises(FeatureSetError, match="damaged"):
         decaf.FeatureSet.open(tmp_path)
+
+
+_COUNT_THREADS = """
+import sys
+from pathlib import Path
+import numpy, pyarrow.parquet
+from decaf import FeatureSet
+
+def threads():
+    names = (Path(task, "comm").read_text().strip() for task in Path("/proc/self/task").iterdir())
+    return sum(not name.startswith("jemalloc") for name in names)
+
+before = threads()
+features = FeatureSet.open(sys.argv[1])
+features.labels, features.X("pool"), features.to_arrow()
+print(threads() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+def test_reading_leaves_no_thread_behind(folder: Path) -> None:
+    """A thread of pyarrow's pool that still runs when the process ends may abort it."""
+    done = subprocess.run([sys.executable, "-c", _COUNT_THREADS, folder], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

@@ -107,10 +107,10 @@ def test_values_that_no_picture_has_are_left_for_its_row_to_say(read: Read) -> N
 @pytest.mark.parametrize("column", ["path", "x0", "y0", "x1", "y1"])
 def test_a_missing_column_is_named(read: Read, column: str) -> None:
     names = [name for name in ("path", "x0", "y0", "x1", "y1") if name != column]
-    with pytest.raises(
-        TableError, match=rf"boxes\.csv has no column {column}: its first line names path, x0, "
-    ) as refusal:
-        read(",".join(names) + "\na.png,1,2,3\n")
+    first = ",".join(names)
+    says = rf"boxes\.csv has no column {column}: its first line is '{first}': write path,x0,y0,x1,y1"
+    with pytest.raises(TableError, match=says) as refusal:
+        read(first + "\na.png,1,2,3\n")
     one_line(refusal)
 
 
@@ -136,7 +136,8 @@ def test_an_endless_field_is_no_csv(read: Read) -> None:
         ("", "has no column path"),
         ("\n\n", "has no column path"),
         ("path,x0,y0,x1,y1\n", r"names none of the pictures \(no box at all\)"),
-        (b"\xff\xfep\0a\0t\0h\0", "has no column path"),
+        ("path;x0;y0;x1;y1\n", "has no column path: its first line is 'path;x0;y0;x1;y1': write path,x0,"),
+        (b"\xff\xfep\0a\0t\0h\0", "is not text in UTF-8"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "has no column path"),
     ],
 )

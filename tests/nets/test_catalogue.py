@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from decaf.errors import NetError
 from decaf.nets.catalogue import Layer, image_input, input_side, read_layers
 from decaf.nets.net import Net
+from decaf.nets.readers.torch_pickle import read_legacy_checkpoint
 from decaf.nets.registry import REGISTRY
-from decaf.nets.torch_pickle import read_legacy_checkpoint
 
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
 CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320)

@@ -23,8 +23,8 @@ from tests.lying_server import Server, cut_after, honest, running_server, status
 from decaf.cli.main import main
 from decaf.engines import make_engine
 from decaf.errors import NetError, UnknownName
-from decaf.nets import alexnet
 from decaf.nets.download import Limits
+from decaf.nets.families import alexnet
 from decaf.nets.fetch import fetch
 from decaf.nets.fill import Parameters, stored
 from decaf.nets.graph import GraphBuilder

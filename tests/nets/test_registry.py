@@ -295,7 +295,7 @@ def test_a_file_without_metadata_needs_preprocessing(lite0: Net, tmp_path: Path)
         "decaf",
         "decaf.nets.registry",
         "decaf.nets.net",
-        "decaf.nets.torch_pickle",
+        "decaf.nets.readers.torch_pickle",
         "decaf.engines",
         "decaf.engines.openvino",
     ],

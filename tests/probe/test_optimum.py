@@ -103,7 +103,7 @@ def test_coefficients_are_scikit_learns(classes: int, class_weight: str | None) 
 def test_wild_scales_are_said_and_solved() -> None:
     X, index, weights = make(200, 60, 4, 1, "plain")
     X = X * 10.0 ** np.random.default_rng(0).uniform(-6, 6, X.shape[1])
-    with pytest.warns(ScalingWarning, match=r"columns are badly scaled \(.*standardize"):
+    with pytest.warns(ScalingWarning, match=r"badly scaled columns \(.*standardize"):
         probe = LinearProbe(C=0.1).fit(X, index)
     assert len(probe.badly_scaled_) and probe.gap_ <= 1e-4
     for k in range(4):
@@ -163,6 +163,13 @@ def test_a_large_c_is_approached_and_takes_few_iterations() -> None:
     X, index, _ = make(900, 120, 30, 5, "plain", np.float32)
     probe = LinearProbe("logistic", C=3).fit(X, index)
     assert probe.gap_ <= 1e-4 and probe.n_iter_ <= 60
+
+
+def test_no_rise_of_c_is_steeper_than_a_step() -> None:
+    found = list(path._stages([1, 1, 1.5, 15, 2], 10**-1.5))
+    assert [C for C, _ in found] == pytest.approx([0.1, 10**-0.5, 1, 1, 1.5, 15 / 10**0.5, 15, 2])
+    assert [C for C, wanted in found if wanted] == [1, 1, 1.5, 15, 2]
+    assert list(path._stages([0.02], 0.03)) == [(0.02, True)]
 
 
 @pytest.mark.parametrize("loss", ["svm", "logistic"])

@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 
 from decaf.errors import ProbeError
-from decaf.probe import LinearProbeCV
-from decaf.tasks.columns import average_precision, evaluate_columns, fit_ridge, r_squared
+from decaf.probe import LinearProbeCV, Split
+from decaf.tasks.columns import (
+    RECALL,
+    ColumnsEvaluation,
+    ColumnsOutcome,
+    average_precision,
+    evaluate_columns,
+    fit_ridge,
+    precision_at_recall,
+    precision_curves,
+    r_squared,
+)
+from decaf.tasks.misses import surest_misses
 from decaf.tasks.splitting import draw_splits
 from decaf.tasks.targets import Examples, load_examples, read_targets
 from tests.tasks.folders import write_features
@@ -112,3 +123,71 @@ def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     these = examples(tmp_path, {"n": np.arange(4.0)}, "regression")
     with pytest.raises(ProbeError, match="2 rows to train a regression on"):
         evaluate_columns(these, draw_splits(these, None, 1, 0), LinearProbeCV(), ("none",))
+
+
+def test_a_regression_of_one_value_is_refused_by_name(tmp_path: Path) -> None:
+    these = examples(tmp_path, {"n": np.arange(6.0), "same": np.full(6, 7.0)}, "regression")
+    with pytest.raises(ProbeError, match="column same is 7 in all 6 training rows: leave it out"):
+        fit_ridge(these, np.arange(6), ("none",))
+
+
+# What the figures show
+
+
+def test_precision_is_that_of_the_first_rank_that_reaches_a_recall() -> None:
+    truth = np.array([1, 0, 1, 0, 0, 1, 1], bool)  # in order of the scores: hits at ranks 1, 3, 6, 7
+    found = precision_at_recall(truth, -np.arange(7.0))
+    for recall, expected in ((0.25, 1), (0.26, 2 / 3), (0.5, 2 / 3), (0.75, 3 / 6), (1, 4 / 7)):
+        assert found[np.isclose(RECALL, recall)] == pytest.approx(expected)
+
+
+def test_the_area_below_a_curve_is_the_average_precision() -> None:
+    random = np.random.default_rng(0)
+    truth, scores = random.random(400) > 0.8, random.normal(0, 1, 400).round(1)  # ties
+    scores[truth] += 1
+    expected = average_precision(truth[:, None], scores[:, None])[0]
+    assert precision_at_recall(truth, scores).mean() == pytest.approx(expected, abs=0.01)
+
+
+def outcome(rows: list[int], predicted: list[list[float]]) -> ColumnsOutcome:
+    none = np.empty(0, int)
+    columns = len(predicted[0])
+    return ColumnsOutcome(Split(none, none, np.array(rows)), {}, (0.0,) * columns, ("none",) * columns,
+                          np.array(predicted), 0.0)  # fmt: skip
+
+
+def test_a_split_without_a_yes_has_no_part_in_a_curve(tmp_path: Path) -> None:
+    these = examples(tmp_path, {"a": np.array([1, 0, 1, 0]), "b": np.array([0, 0, 0, 1])}, "multilabel")
+    halves = [outcome([0, 1], [[2, 1], [1, 2]]), outcome([1, 2], [[1, 1], [0, 0]])]
+    a, b = precision_curves(these, ColumnsEvaluation(("a", "b"), halves))
+    np.testing.assert_allclose(a, 0.75)  # first in one split, second of two in the other
+    assert np.isnan(b).all()
+
+
+def test_the_surest_wrong_side_is_told_once_for_each_picture(tmp_path: Path) -> None:
+    these = examples(tmp_path, {"a": np.array([1, 0, 1]), "b": np.array([0, 0, 1])}, "multilabel")
+    first = outcome([0, 1, 2], [[-2, 1], [0.5, -1], [3, 3]])
+    second = outcome([0, 1], [[-1, 4], [-1, -1]])
+    told = [
+        (m.row, m.truth, m.predicted, m.confidence, m.times, m.tested, m.measure.format(m.confidence))
+        for m in surest_misses(these, ColumnsEvaluation(("a", "b"), [first, second]))
+    ]
+    assert told == [
+        (0, "not b", "b", 4, 2, 2, "sure by 4.00"),
+        (1, "not a", "a", 0.5, 1, 2, "sure by 0.50"),
+    ]
+
+
+def test_misses_of_numbers_are_measured_in_deviations(tmp_path: Path) -> None:
+    these = examples(tmp_path, {"small": np.array([0.0, 2.0]), "large": np.array([0.0, 2000.0])}, "regression")
+    (first, second) = surest_misses(
+        these, ColumnsEvaluation(("small", "large"), [outcome([0, 1], [[3, 100], [2, 1000]])])
+    )
+    assert (first.truth, first.predicted, first.confidence) == ("small 0", "3", 3)
+    assert (second.truth, second.predicted, second.confidence) == ("large 2000", "1000", 1)
+
+
+def test_regions_of_one_picture_are_one_miss(tmp_path: Path) -> None:
+    these = examples(tmp_path, {"a": np.array([1, 0])}, "multilabel", 2)
+    missed = surest_misses(these, ColumnsEvaluation(("a",), [outcome([0, 1, 2, 3], [[-1], [-2], [1], [-1]])]))
+    assert [(m.row, m.confidence) for m in missed] == [(1, 2), (2, 1)]

@@ -120,12 +120,15 @@ def with_settings(features: decaf.FeatureSet, settings: dict[str, Any]) -> decaf
 
 
 OTHER = [
-    ({"net_sha256": "1" * 64}, "net_sha256 000"),
+    (
+        {"net_sha256": "1" * 64, "net": "other", "layers": {"fc": [6]}},
+        r"net made-up \(sha256 0{12}\), .* has other \(sha256 1{12}\)",
+    ),
     ({"preprocess": {**SETTINGS["preprocess"], "resize": "warp"}}, "preprocess.resize short-side, .* has warp"),
     ({"preprocess": {**SETTINGS["preprocess"], "mean": [1, 0, 0]}}, "preprocess.mean"),
     ({"decoding": "reduced"}, "decoding full, .* has reduced"),
     ({"pool": "avg"}, "pool none, .* has avg"),
-    ({"layers": {"fc": [6]}}, "layer vector, .* has None"),
+    ({"layers": {"fc": [6]}}, "layer vector, .* has fc:"),
 ]
 
 

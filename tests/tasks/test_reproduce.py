@@ -176,7 +176,7 @@ def test_lines_of_published_numbers_are_drawn_only_where_they_compare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[list[str]] = []
-    monkeypatch.setattr(paper_report, "save_bars", lambda bars, lines, out: drawn.append([one.name for one in lines]))
+    monkeypatch.setattr(paper_report, "save_dots", lambda dots, lines, out: drawn.append([one.name for one in lines]))
     monkeypatch.setattr(
         paper_report, "save_curves", lambda curves, lines, out: drawn.append([one.name for one in lines])
     )

@@ -43,10 +43,14 @@ def test_a_csv_overrides_folders_by_path_in_any_order(features: decaf.FeatureSet
     assert targets.absent == ("gone.png",)
 
 
-@pytest.mark.parametrize("label", ["new\nline", "<b>&amp;</b>", "日本語", "$x$", 'a "b", c', "=1+1", "00", " x "])
+@pytest.mark.parametrize("label", ["new\nline", "<b>&amp;</b>", "日本語", "$x$", 'a "b", c', "=1+1", "00", "two words"])
 def test_labels_are_kept_as_they_are(features: decaf.FeatureSet, label: str) -> None:
     quoted = label.replace('"', '""')
     assert read(features, f'path,label\na.png,"{quoted}"\n').values.tolist() == [label]
+
+
+def test_spaces_around_a_label_make_no_other_class(features: decaf.FeatureSet) -> None:
+    assert read(features, "path, label\na.png, x\nb.png,x \nsub/c.png,x\n").values.tolist() == ["x"] * 3
 
 
 def test_columns_are_chosen_and_kinds_are_read(features: decaf.FeatureSet) -> None:

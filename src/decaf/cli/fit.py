@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from decaf.cli.common import json_option, print_json
-from decaf.cli.learning import learning_options, say_excluded, warnings_as_notes
+from decaf.cli.learning import learning_options, say_excluded, step_shown, warnings_as_notes
 
 
 @click.command()
@@ -52,8 +52,8 @@ def fit(
     settings["Cs"] = settings["Cs"] or None
     if not as_json:
         say_excluded(wanted.exclusions(), wanted.absent)
-    with warnings_as_notes(as_json) as notes:
-        model = fit_model(features, wanted, transforms=transforms or ("none",), **settings)
+    with warnings_as_notes(as_json) as notes, step_shown(as_json) as step:
+        model = fit_model(features, wanted, transforms=transforms or ("none",), on_step=step, **settings)
     model.save(out)
     about = {
         "out": out,
@@ -76,7 +76,7 @@ def fit(
 
 def _say(about: dict[str, Any]) -> None:
     names = about.get("classes") or about["targets"]
-    what = "classes" if "classes" in about else f"targets, {about['kind']}"
+    what = "classes" if "classes" in about else f"target{'s' if len(names) > 1 else ''}, {about['kind']}"
     click.echo(f"fitted on {about['rows']:,} rows of {about['net']} {about['layer']}: {len(names):,} {what}")
     if about["kind"] == "regression":
         click.echo(f"R squared in cross-validation: {about['validation_r2']:.4f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,23 +10,31 @@ from typing import Any
 import click
 
 from decaf.cli.common import json_option, preprocess_option, print_json, random_weights_option
+from decaf.viz.text import one_line
 
 _SHOWN = 20
 
 
 @click.command()
-@click.argument("thing", metavar="DIR|NET|FILE")
+@click.argument("thing", metavar="DIR|NET|FILE|MODEL")
 @preprocess_option
 @random_weights_option
 @json_option
 def info(thing: str, preprocess: str | None, random_weights: int | None, as_json: bool) -> None:
-    """Tell what a feature folder, a net or an ONNX file is, and how it was made.
+    """Tell what a feature folder, a net, an ONNX file or a fitted model is, and how it was made.
 
     \b
     decaf info features
     decaf info efficientnet-lite0 --json
     """
-    about = _features(thing) if os.path.isdir(thing) else describe_net(thing, preprocess, random_weights)
+    from decaf.tasks.model_file import looks_like_model
+
+    if os.path.isdir(thing):
+        about = _features(thing)
+    elif looks_like_model(thing):
+        about = _model(thing)
+    else:
+        about = describe_net(thing, preprocess, random_weights)
     if as_json:
         print_json(about)
     else:
@@ -55,6 +64,18 @@ def _features(folder: str) -> dict[str, Any]:
         "bytes": sum(path.stat().st_size for path in Path(folder).glob("[!.]*")),
         **meta,
     }
+
+
+def _model(file: str) -> dict[str, Any]:
+    from decaf.tasks.model import Model
+
+    data = Path(file).read_bytes()
+    about = Model.load(file).to_dict()
+    fit = about.pop("fit")
+    names = about.pop("names")
+    what = "classes" if about["kind"] == "classes" else "targets"
+    head = {"model": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {**head, "kind": about.pop("kind"), "loss": about.pop("loss"), what: names, "fit": fit, **about}
 
 
 def describe_net(name: str, preprocess: str | None, random_weights: int | None) -> dict[str, Any]:
@@ -92,7 +113,9 @@ def _say(about: dict[str, Any], indent: str = "") -> None:
                 if len(items) > _SHOWN:
                     click.echo(f"{indent}  and {len(items) - _SHOWN:,} more: --json lists them all")
             case [*items]:
-                click.echo(f"{indent}{key}: {', '.join(map(str, items)) if items else 'none'}")
+                more = f" and {len(items) - _SHOWN:,} more" if len(items) > _SHOWN else ""
+                shown = ", ".join(one_line(item) for item in items[:_SHOWN]) + more
+                click.echo(f"{indent}{key}: {shown or 'none'}")
             case bool():
                 click.echo(f"{indent}{key}: {'yes' if value else 'no'}")
             case int():

@@ -11,7 +11,15 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from decaf.viz.text import one_line
 
@@ -87,6 +95,16 @@ def steps_bar(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
                 last_line = time.monotonic()
 
         yield step
+
+
+@contextmanager
+def step_shown(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yield a function to call with what begins: on a terminal it is shown beside the time since the start."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    disabled = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=disabled, transient=True) as progress:
+        shown = progress.add_task("", total=None)
+        yield lambda step: progress.update(shown, description=one_line(step, 80))
 
 
 @contextmanager

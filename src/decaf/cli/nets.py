@@ -8,6 +8,7 @@ from decaf.cli.common import json_option, print_json, print_table
 from decaf.cli.info import info
 from decaf.cli.nets_fetch import fetch_net
 from decaf.cli.nets_import import import_files
+from decaf.cli.nets_quantize import quantize_net
 
 
 @click.group()
@@ -51,3 +52,4 @@ def list_nets(as_json: bool) -> None:
 nets.add_command(info, "show")
 nets.add_command(fetch_net)
 nets.add_command(import_files)
+nets.add_command(quantize_net)

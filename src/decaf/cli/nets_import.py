@@ -10,7 +10,7 @@ import click
 from decaf.cli.common import json_option, preprocess_option, print_json
 
 if TYPE_CHECKING:
-    from decaf.nets.importing import Imported
+    from decaf.nets.readers.importing import Imported
 
 
 @click.command("import")
@@ -31,7 +31,7 @@ def import_files(files: tuple[str, ...], out: str, as_json: bool, **options: Any
     decaf nets import deploy.prototxt bird.caffemodel mean.binaryproto -o bird.onnx
     decaf nets import checkpoint.pth --net caffenet -o mine.onnx
     """
-    from decaf.nets.importing import import_net
+    from decaf.nets.readers.importing import import_net
 
     imported = import_net(files, **options)
     imported.net.save(out)
@@ -63,7 +63,7 @@ def _say(imported: Imported, out: str) -> None:
     for file in imported.files:
         click.echo(f"read {file.path}: {file.kind}")
     if imported.poured:
-        click.echo(f"poured {len(imported.poured)} parameters, told by {imported.how}")
+        click.echo(f"poured {len(imported.poured)} parameters, matched by {imported.how}")
     parameters = sum(layer.parameters for layer in net.layers)
     click.echo(
         f"wrote {out}: {net.name}, {parameters:,} parameters in {len(net.layers)} layers, pictures of "

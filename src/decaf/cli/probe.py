@@ -45,6 +45,12 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]  # a generic class in
     "--splits-file", metavar="F", default="", help="Read the splits if F is there, else write them: .json or .csv."
 )
 @click.option("--curve", metavar="N,N,...", type=_Numbers(), default=(), help="Also a learning curve: 1,3,5,10.")
+@click.option(
+    "--compare",
+    metavar="REPORT",
+    default="",
+    help="Also say whether it beats an earlier run's -o REPORT, on the splits of that.",
+)
 @click.option("-o", "--out", metavar="REPORT", default="", help="A folder for tables and figures.")
 @json_option
 def probe(
@@ -54,6 +60,7 @@ def probe(
     kind: str,
     layer: str | None,
     transforms: tuple[str, ...],
+    compare: str,
     out: str,
     as_json: bool,
     **settings: Any,
@@ -62,16 +69,23 @@ def probe(
     pictures and is tested on the others, several times. C is chosen within the part it learns from.
 
     \b
-    decaf probe features
     decaf probe features --train-per-class 30 --curve 1,5,15,30 -o report
+    decaf probe others --compare report
     """
     from decaf.features.feature_set import FeatureSet
+    from decaf.tasks.earlier import against, check_comparable, read_earlier
     from decaf.tasks.probe_report import report_folder, write_report
     from decaf.tasks.probing import Settings, plan_probe, run_probe
     from decaf.tasks.targets import read_targets
 
+    if compare and settings["splits_file"]:
+        raise click.UsageError("--compare takes the splits of its report: leave out --splits-file")
+    earlier = read_earlier(compare) if compare else None
     features = FeatureSet.open(folder)
     wanted = read_targets(features, labels, targets, kind)
+    if earlier:
+        check_comparable(earlier, wanted.kind, wanted.names)
+        settings["splits_file"] = earlier.splits_file
     plan = plan_probe(features, wanted, layer, Settings(transforms=transforms or ("none",), **settings))
     if out:
         report_folder(out)
@@ -80,6 +94,8 @@ def probe(
     with warnings_as_notes(as_json) as notes, steps_bar(plan.steps, as_json) as step:
         probed = run_probe(plan, step)
     about = {"features": folder, "layer": layer or features.layers[0], **probed.to_dict(), "notes": notes}
+    if earlier:
+        about["comparison"] = against(earlier, about)
     if not as_json:
         _say(about, probed)
     if out:
@@ -98,7 +114,8 @@ def _say_before(plan: Any) -> None:
     train, test = ([len(getattr(split, part)) for split in splits] for part in ("train", "test"))
     rows = "rows" if plan.examples.grouped else "pictures"
     of = f" of {len(plan.examples.pictures):,} pictures" if plan.examples.grouped else ""
-    click.echo(f"{len(targets):,} {rows}{of}, {_what(targets)}; {len(splits)} splits, {_taken(plan)}:")
+    many = f"{len(splits)} split{'s' if len(splits) > 1 else ''}"
+    click.echo(f"{len(targets):,} {rows}{of}, {_what(targets)}; {many}, {_taken(plan)}:")
     click.echo(f"{_range(train)} {rows} to train on, {_range(test)} to test on")
 
 
@@ -133,6 +150,8 @@ def _say(about: dict[str, Any], probed: Any) -> None:
         _say_classes(about, probed)
     else:
         _say_columns(about)
+    if "comparison" in about:
+        _say_comparison(about["comparison"], about)
     click.echo(f"{about['seconds']:.1f} s")
 
 
@@ -170,9 +189,19 @@ def _mean(of: dict[str, Any], name: str) -> str:
     return f"{of[name]:.4f}{spread}" if of[name] is not None else "-"
 
 
+def _say_comparison(found: dict[str, Any], about: dict[str, Any]) -> None:
+    low, high = found["interval"]
+    click.echo(
+        f"\nagainst {found['with']}, on its splits: {found['mean']:.4f} there, {about[found['measure']]:.4f} here\n"
+        f"difference {found['difference']:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, p {found['p']:.2g} "
+        "(corrected for splits that share pictures)"
+    )
+
+
 _MEASURES = {
     "average_precision": "average precision",
     "r2": "R squared",
+    "root_mean_squared_error": "RMSE",
     "mean_absolute_error": "mean absolute error",
     "share_of_yes": "share of yes",
     "mean": "mean",

@@ -129,7 +129,7 @@ def _read_numbers(path: Path) -> pa.Table:
     schema = pa.schema([("shard", pa.int32()), ("row", pa.int32()), ("position", pa.int64())])
     if _LEAST_BYTES * rows > path.stat().st_size or not file.schema_arrow.equals(schema):
         raise ValueError(path)
-    table = file.read()
+    table = file.read(use_threads=False)
     if table["shard"].null_count or table["row"].null_count:
         raise ValueError(path)
     return table

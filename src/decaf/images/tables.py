@@ -41,11 +41,14 @@ def read_csv(
 def _header(file: str, cells: Sequence[str], needed: Sequence[str], known: Sequence[str]) -> list[str]:
     """The names of the columns, those that mean something as they are spelt here."""
     wanted = [*needed, *known]
+    first = ",".join(cells)
+    if "\0" in first:  # UTF-16, or no text at all
+        raise TableError(f"{file} is not text in UTF-8: save it as CSV in UTF-8")
     spelt = {name.lower(): name for name in wanted}
     names = [name if name in wanted else spelt.get(name.lower(), name) for name in map(str.strip, cells)]
     for name in wanted:
         if name in needed and name not in names:
-            raise TableError(f"{file} has no column {name}: its first line names {', '.join(wanted)}")
+            raise TableError(f"{file} has no column {name}: its first line is {first[:60]!r}: write {','.join(wanted)}")
         if names.count(name) > 1:
             raise TableError(f"{file} has two columns {name}: rename one")
     return names

@@ -14,6 +14,7 @@ from decaf.errors import NetError
 from decaf.nets.model_file import without_parameters
 
 _OPEN = (None, None)  # a shape that nothing is known of: batch and the rest
+_FROM_EIGHT_BITS = "DequantizeLinear"
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 
 
@@ -77,7 +78,8 @@ def input_side(model: onnx.ModelProto) -> int:
 def read_layers(model: onnx.ModelProto, aliases: Mapping[str, str]) -> tuple[Layer, ...]:
     """List the layers of a graph, in the order they are computed.
 
-    A layer is the first output of a node that depends on the picture and holds floating-point numbers.
+    A layer is the first output of a node that depends on the picture and holds floating-point numbers. In a quantised
+    network it is what a node computes, not the rounded copy that the next one reads.
 
     Args:
         model: any ONNX model with one image input.
@@ -85,6 +87,7 @@ def read_layers(model: onnx.ModelProto, aliases: Mapping[str, str]) -> tuple[Lay
     """
     inferred = infer_at(skeleton(model), 1)
     names = _layer_names(model, aliases)
+    copies = _rounded_copies(model.graph)
     sizes = _parameter_sizes(model)
     shapes = {value.name: _dimensions(value) for value in _typed_values(inferred)}
     floats = {value.name for value in _typed_values(inferred) if value.type.tensor_type.elem_type in _FLOATS}
@@ -99,8 +102,15 @@ def read_layers(model: onnx.ModelProto, aliases: Mapping[str, str]) -> tuple[Lay
             names.get(node.output[0], ()),
         )
         for node in nodes_on_the_way(model.graph, image_input(model).name)
-        if node.output[0] in floats or node.output[0] not in shapes
+        if node.output[0] not in copies and (node.output[0] in floats or node.output[0] not in shapes)
     )
+
+
+def _rounded_copies(graph: onnx.GraphProto) -> set[str]:
+    """Tensors that hold another one, rounded to eight bits and back, on its way into a layer."""
+    rounded = {node.output[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+    copies = {node.output[0] for node in graph.node if node.op_type == _FROM_EIGHT_BITS and node.input[0] in rounded}
+    return copies - {value.name for value in graph.output}
 
 
 def nodes_on_the_way(graph: onnx.GraphProto, picture: str) -> Iterator[onnx.NodeProto]:
@@ -158,11 +168,11 @@ def _layer_names(model: onnx.ModelProto, aliases: Mapping[str, str]) -> dict[str
 
 
 def _parameter_sizes(model: onnx.ModelProto) -> dict[str, int]:
-    return {
-        tensor.name: math.prod(tensor.dims)
-        for tensor in model.graph.initializer
-        if tensor.data_type in _FLOATS and tensor.dims
-    }
+    """Of tensors that hold trained numbers: stored ones, and those made of eight stored bits."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer if tensor.dims}
+    sizes = {name: math.prod(tensor.dims) for name, tensor in stored.items() if tensor.data_type in _FLOATS}
+    rounded = [node for node in model.graph.node if node.op_type == _FROM_EIGHT_BITS and node.input[0] in stored]
+    return sizes | {node.output[0]: math.prod(stored[node.input[0]].dims) for node in rounded}
 
 
 def _count_parameters(node: onnx.NodeProto, sizes: Mapping[str, int]) -> int:

@@ -68,6 +68,15 @@ def cut(
     )
 
 
+def scaling(model: onnx.ModelProto, preprocess: Preprocess, batch: int) -> onnx.ModelProto:
+    """The beginning of every cut graph: from prepared pictures to the network's own input, which is its output."""
+    start = image_input(model).name
+    nodes, constants = _scaling(preprocess, start)
+    made = helper.make_tensor_value_info(start, TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "scaling", _inputs(preprocess, batch), [made], constants)
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
 def needed_nodes(graph: onnx.GraphProto, layers: Sequence[str]) -> list[onnx.NodeProto]:
     """The nodes that some tensors depend on, in the order of the graph."""
     wanted, nodes = set(layers), []

@@ -14,9 +14,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from decaf.errors import NetError
 
@@ -108,19 +106,3 @@ def random_provenance(seed: int) -> dict[str, Any]:
 def _normal_levels() -> NDArray[np.float64]:
     normal = NormalDist()
     return np.array([round(normal.inv_cdf((level + 0.5) / _LEVELS), _DECIMALS) for level in range(_LEVELS)])
-
-
-def pour(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> onnx.ModelProto:
-    """A copy of a network with other values for some of its parameters, by name.
-
-    Raises NetError when the network has no such parameter, or one of another shape.
-    """
-    poured = onnx.ModelProto()
-    poured.CopyFrom(model)
-    tensors = {tensor.name: tensor for tensor in poured.graph.initializer}
-    if unknown := sorted(set(values) - set(tensors)):
-        raise NetError(f"the network has no parameter {', '.join(unknown[:3])}: they are those of another network")
-    for name, value in values.items():
-        fitting = checked(name, value, tuple(tensors[name].dims))
-        tensors[name].CopyFrom(numpy_helper.from_array(np.asarray(fitting, np.float32), name))
-    return poured

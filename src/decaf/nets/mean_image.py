@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from decaf.errors import NetError
 from decaf.nets.numbers import read_npy
-from decaf.nets.pickle_machine import reading
+from decaf.nets.readers.pickle_machine import reading
 from decaf.nets.views import crop_views
 
 MEAN_IMAGE_FILES = (".npy", ".binaryproto")
@@ -95,7 +95,7 @@ def read_mean_image(path: Path, channels: str) -> MeanImage:
     if path.suffix != ".binaryproto":
         with reading(f"mean image {path}", "give an .npy file of numbers, (3, side, side)"):
             return mean_image(read_npy(data))
-    from decaf.nets.caffe import read_binaryproto
+    from decaf.nets.readers.caffe import read_binaryproto
 
     values = read_binaryproto(data)
     return mean_image(values[::-1] if channels == "RGB" else values)

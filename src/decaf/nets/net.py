@@ -103,14 +103,20 @@ class Net:
 
     def with_random_weights(self, seed: int) -> Net:
         """The same network with random parameters, the same for a seed on every machine; its name tells."""
+        from decaf.nets.quantised import is_quantised
         from decaf.nets.randomise import randomised
 
+        if is_quantised(self.model):
+            raise NetError(f"{self.name} is quantised: draw parameters for the network it was made from")
         name, provenance = random_name(self.name, seed), random_provenance(seed)
-        untrained = replace(self, name=name, provenance=provenance, data=b"")
-        model = randomised(self.model, seed)
+        return self.with_model(randomised(self.model, seed), name, provenance)
+
+    def with_model(self, model: onnx.ModelProto, name: str, provenance: Mapping[str, Any]) -> Net:
+        """The same network with another graph of the same layers, or other parameters; the model is taken over."""
+        made = replace(self, name=name, provenance=provenance, data=b"")
         del model.metadata_props[:]
-        onnx.helper.set_model_props(model, untrained.metadata())
-        return replace(untrained, data=model.SerializeToString(deterministic=True))
+        onnx.helper.set_model_props(model, made.metadata())
+        return replace(made, data=model.SerializeToString(deterministic=True))
 
     def save(self, path: str | Path) -> None:
         """Write the ONNX file with this net's metadata."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.nets.pickle_machine import refuse
+from decaf.nets.readers.pickle_machine import refuse
 
 KINDS: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),

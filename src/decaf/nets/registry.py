@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from decaf.errors import NetError, UnknownName
 from decaf.files import cache_folder, write_atomically
-from decaf.nets import alexnet, efficientnet_lite, squeezenet
 from decaf.nets.design import Design
+from decaf.nets.families import alexnet, efficientnet_lite, squeezenet
 from decaf.nets.fill import random_name, stored
 from decaf.nets.labels import ilsvrc_labels
 from decaf.nets.net import Net, net_of, read_net
@@ -98,7 +98,7 @@ def designed(read: Read) -> Callable[[Entry, bytes], bytes]:
 
 
 def _read_torch(data: bytes) -> Mapping[str, NDArray[Any]]:
-    from decaf.nets.torch_pickle import read_legacy_checkpoint
+    from decaf.nets.readers.torch_pickle import read_legacy_checkpoint
 
     return read_legacy_checkpoint(data)
 
@@ -230,7 +230,7 @@ def _written(entry: Entry) -> Path:
 
 def _recipe_digest(parameters: Package | Download) -> str:
     """Changes when the parameters, this code or the ONNX package does, so that a cached file is never out of date."""
-    sources: Iterable[Path] = sorted(path for path in _HERE.iterdir() if path.suffix in (".py", ".tsv"))
+    sources: Iterable[Path] = sorted(path for path in _HERE.rglob("*") if path.suffix in (".py", ".tsv"))
     digest = hashlib.sha256(f"{parameters.sha256} {packages.version('onnx')}".encode())
     for source in sources:
         digest.update(source.read_bytes())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from decaf.probe.losses import Floats
-from decaf.probe.solver import Factored, Spectrum
+from decaf.probe.preconditioner import Factored, Spectrum
 from decaf.probe.team import Team, team
 
 LEADING = 64  # eigenvectors in the preconditioner
@@ -92,7 +92,7 @@ def warn_badly_scaled(columns: NDArray[np.intp]) -> None:
     """Say it once per fit."""
     first = ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
     message = (
-        f"{len(columns)} of the columns are badly scaled ({first}): solved in float64, which is slower; "
+        f"{len(columns)} badly scaled column{'s' * (len(columns) > 1)} ({first}): solved in float64, which is slower; "
         'use transform="standardize"'
     )
     warnings.warn(message, ScalingWarning, stacklevel=3)

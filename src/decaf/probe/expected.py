@@ -23,7 +23,8 @@ from scipy.special import ndtr
 from decaf.probe.design import EXACT_DOUBLE, Wanted, features_of, spectrum_of
 from decaf.probe.losses import LINE_ROUGHLY, Evaluation, Floats, Line, Softmax, SquaredHinge, row_dot, secant
 from decaf.probe.path import Labelled, Path, Settings, hinge_of, softmax_weights
-from decaf.probe.solver import Factored, Loss, Point, Problem, Spectrum, Way, gathered, scores
+from decaf.probe.preconditioner import Factored, Spectrum
+from decaf.probe.solver import Loss, Point, Problem, Way, gathered, scores
 
 _SQRT_2PI = float(np.sqrt(2 * np.pi))
 

@@ -99,9 +99,8 @@ class Path:
         if start is not None:
             W[:] = start
         at, drift, on_the_way = Point.bare(W), None, np.zeros(1, np.intp)
-        approach = self._approach(problem, float(Cs[0])) if start is None else []
-        for number, C in enumerate([*approach, *map(float, Cs)]):
-            wanted = number >= len(approach)
+        easy = _easy(problem.A) if start is None else float(Cs[0])
+        for C, wanted in _stages(Cs, easy):
             found = self._at(C, self.goal if wanted else max(self.goal, APPROACH_TOL), rows, at, drift)
             found.iterations += on_the_way
             drift, at = self._drift(rows, found.point, at), found.point
@@ -110,12 +109,6 @@ class Path:
                 warn_unproven(C, found, self.settings)
             if wanted:
                 yield self._fitted(C, found)
-
-    def _approach(self, problem: Problem, C: float) -> list[float]:
-        """Values of C on the way to the first: from one at which scores stay near 0, by the steps of the usual grid."""
-        easy = 1 / max(float(np.einsum("ij,ij->", problem.A, problem.A)) / len(problem.A), 1e-300)
-        steps = int(max(np.log10(C / easy), 0) * APPROACH_STEPS)
-        return [C / 10 ** (step / APPROACH_STEPS) for step in range(steps, 0, -1)]
 
     def _drift(self, rows: NDArray[np.intp] | None, here: Point, before: Point) -> Way | None:
         known = not (here.is_bare or before.is_bare) and before.weights.dtype == here.weights.dtype
@@ -200,6 +193,20 @@ class Path:
         elif self.settings.loss == "logistic":
             bias = bias - bias.mean()
         return Fitted(C, coef, bias, found.gap, found.iterations, found.point.weights)
+
+
+def _easy(A: Floats) -> float:
+    """A value of C at which scores stay near 0."""
+    return 1 / max(float(np.einsum("ij,ij->", A, A)) / len(A), 1e-300)
+
+
+def _stages(Cs: Sequence[float], first: float) -> Iterator[tuple[float, bool]]:
+    """Values of C, each with whether it is wanted or on the way: from `first` on no rise is steeper than a step."""
+    for C in map(float, Cs):
+        steps = int(max(np.log10(C / first), 0) * APPROACH_STEPS - 1e-6)
+        yield from ((C / 10 ** (step / APPROACH_STEPS), False) for step in range(steps, 0, -1))
+        yield C, True
+        first = C
 
 
 def softmax_weights(y: NDArray[np.intp], weights: Floats, class_weights: Floats) -> Floats:

@@ -20,6 +20,7 @@ from decaf.tasks.targets import Examples
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.linspace(-4, 2, 13))  # times the mean squared length of a row
 FOLDS = 5
+RECALL = np.linspace(0.005, 1, 200)
 OnSplit = Callable[["ColumnsOutcome"], None]
 
 
@@ -29,8 +30,8 @@ class ColumnsOutcome:
 
     Attributes:
         split: its rows.
-        scores: measure -> (columns,): `average_precision`; or `r2`, `mean_absolute_error`. NaN where it means nothing:
-            no test row says yes, or all have one value.
+        scores: measure -> (columns,): `average_precision`; or `r2`, `root_mean_squared_error`, `mean_absolute_error`.
+            NaN where it means nothing: no test row says yes, or all have one value.
         strength: (columns,) the C, or the ridge penalty, chosen on the training part.
         transforms: (columns,) the ones chosen there.
         predicted: (test rows, columns) decision values, or numbers.
@@ -111,9 +112,16 @@ def _multilabel(examples: Examples, split: Split, probe: LinearProbeCV, transfor
     return ColumnsOutcome(split, scores, chosen, names, predicted, time.perf_counter() - started)
 
 
-def fit_columns(examples: Examples, train: NDArray[np.intp], probe: LinearProbeCV) -> Iterator[LinearProbeCV]:
-    """A probe for each column: yes against no. Raises ProbeError for a column that says one thing only."""
+def fit_columns(
+    examples: Examples, train: NDArray[np.intp], probe: LinearProbeCV, on_column: Callable[[str], None] | None = None
+) -> Iterator[LinearProbeCV]:
+    """A probe for each column: yes against no. `on_column` is told which begins.
+
+    Raises ProbeError for a column that says one thing only.
+    """
     for column, name in enumerate(examples.targets.names):
+        if on_column:
+            on_column(f"choosing C and fitting {name}, {column + 1} of {len(examples.targets.names)}")
         values = examples.targets.values[train, column]
         if values.all() or not values.any():
             raise ProbeError(f"column {name} is {int(values[0])} in all {len(values)} training rows: leave it out")
@@ -137,6 +145,28 @@ def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> 
     return np.array([average_precision_score(yes, score) if yes.any() else np.nan for yes, score in columns])
 
 
+def precision_curves(examples: Examples, evaluation: ColumnsEvaluation) -> NDArray[np.float64]:
+    """(columns, len(RECALL)) precision at each recall, mean over the splits; NaN where no test row says yes."""
+    found = np.full((len(evaluation.outcomes), len(evaluation.names), len(RECALL)), np.nan)
+    for number, outcome in enumerate(evaluation.outcomes):
+        truth = examples.targets.values[outcome.split.test]
+        for column in np.flatnonzero(truth.any(axis=0)):
+            found[number, column] = precision_at_recall(truth[:, column], outcome.predicted[:, column])
+    tested = ~np.isnan(found).all(axis=(0, 2))
+    curves = np.full(found.shape[1:], np.nan)
+    curves[tested] = np.nanmean(found[:, tested], axis=0)
+    return curves
+
+
+def precision_at_recall(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(len(RECALL),) the precision at the first rank that reaches each recall: their mean is the average precision."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    first = np.searchsorted(recall[::-1], RECALL - 1e-9)
+    return np.asarray(precision[::-1][first], np.float64)
+
+
 def _regression(examples: Examples, split: Split, probe: LinearProbeCV, transforms: Sequence[str]) -> ColumnsOutcome:
     started = time.perf_counter()
     train = np.concatenate([split.train, split.validation])
@@ -145,6 +175,7 @@ def _regression(examples: Examples, split: Split, probe: LinearProbeCV, transfor
     truth = examples.targets.values[split.test]
     scores = {
         "r2": r_squared(truth, predicted),
+        "root_mean_squared_error": np.sqrt(((truth - predicted) ** 2).mean(axis=0)),
         "mean_absolute_error": np.abs(truth - predicted).mean(axis=0),
     }
     names = (ridge.transform.name,) * len(examples.targets.names)
@@ -183,9 +214,14 @@ def fit_ridge(examples: Examples, train: NDArray[np.intp], transforms: Sequence[
 
     Each row is left out in turn (scikit-learn's RidgeCV, in closed form) and each column has its penalty; where
     pictures have several rows, FOLDS parts of the pictures are, and the columns share one.
+
+    Raises ProbeError for fewer than three rows, or a column that says one thing only.
     """
     if len(train) < 3:
         raise ProbeError(f"{len(train)} rows to train a regression on: give 3 or more")
+    for name, values in zip(examples.targets.names, examples.targets.values[train].T, strict=True):
+        if (values == values[0]).all():
+            raise ProbeError(f"column {name} is {values[0]:g} in all {len(values)} training rows: leave it out")
     fitted = [_fit_ridge(examples, train, name) for name in transforms]
     return max(fitted, key=lambda ridge: ridge.validation)
 

@@ -94,12 +94,13 @@ class Mistake:
     """A test row that was taken for another class.
 
     Attributes:
-        row: of the examples.
+        row: of the feature set.
         truth: its class.
         predicted: what it was taken for.
         confidence: the greatest over the splits: score of the predicted class minus that of the next.
         times: in how many splits.
         tested: of how many that tested the row.
+        measure: how to say the confidence.
     """
 
     row: int
@@ -108,10 +109,11 @@ class Mistake:
     confidence: float
     times: int
     tested: int
+    measure: str = "ahead by {:.2f}"
 
 
-def surest_mistakes(examples: Examples, evaluation: Evaluation, n: int) -> list[Mistake]:
-    """The `n` mistakes of the greatest confidence, the surest first, one for each picture."""
+def surest_mistakes(examples: Examples, evaluation: Evaluation) -> list[Mistake]:
+    """The mistakes, the surest first, one for each picture."""
     y = examples.targets.values
     tested = np.zeros(len(y), int)
     found: dict[tuple[int, str], list[float]] = {}
@@ -127,5 +129,8 @@ def surest_mistakes(examples: Examples, evaluation: Evaluation, n: int) -> list[
     for (row, predicted), confidences in order:
         if examples.picture[row] not in seen:
             seen.add(int(examples.picture[row]))
-            mistakes.append(Mistake(row, str(y[row]), predicted, max(confidences), len(confidences), int(tested[row])))
-    return mistakes[:n]
+            of_set = int(examples.targets.rows[row])
+            mistakes.append(
+                Mistake(of_set, str(y[row]), predicted, max(confidences), len(confidences), int(tested[row]))
+            )
+    return mistakes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata as packages
 from typing import Any
 
@@ -18,6 +18,11 @@ from decaf.tasks.splitting import stratified_folds
 from decaf.tasks.targets import Examples, Targets, load_examples
 
 FOLDS = 5
+OnStep = Callable[[str], None]
+
+
+def _say_nothing(step: str) -> None:
+    """Nobody waits."""
 
 
 def fit_model(
@@ -29,6 +34,7 @@ def fit_model(
     transforms: Sequence[str] = ("none",),
     Cs: Sequence[float] | None = None,
     seed: int = 0,
+    on_step: OnStep = _say_nothing,
 ) -> Model:
     """Choose C and the transform by cross-validation, then train on all rows that have a target.
 
@@ -42,6 +48,7 @@ def fit_model(
         layer: may be left out where the set has one.
         loss, dropout, transforms, Cs: of `LinearProbeCV`; a regression knows only the transforms.
         seed: of the folds and of dropout.
+        on_step: told what begins, in words.
 
     Raises:
         ProbeError: features, targets or a setting cannot be learned from.
@@ -51,14 +58,15 @@ def fit_model(
         >>> features = decaf.FeatureSet.open("features")
         >>> fit_model(features, read_targets(features)).save("birds.safetensors")
     """
+    on_step("reading features")
     examples = load_examples(features, targets, layer)
     probe = LinearProbeCV(loss=loss, dropout=dropout, transforms=tuple(transforms), Cs=Cs, random_state=seed)
     if targets.kind == "regression":
-        parts = _ridge(examples, transforms)
+        parts = _ridge(examples, transforms, on_step)
     elif targets.kind == "multilabel":
-        parts = _columns(examples, probe)
+        parts = _columns(examples, probe, on_step)
     else:
-        parts = _classes(examples, probe, seed)
+        parts = _classes(examples, probe, seed, on_step)
     about = {
         "rows": len(targets),
         "pictures": len(examples.pictures),
@@ -72,8 +80,9 @@ def fit_model(
     return Model(kind=targets.kind, layer=chosen, settings=settings, about=about, **parts)
 
 
-def _classes(examples: Examples, probe: LinearProbeCV, seed: int) -> dict[str, Any]:
+def _classes(examples: Examples, probe: LinearProbeCV, seed: int, on_step: OnStep) -> dict[str, Any]:
     y = examples.targets.values
+    on_step(f"choosing C and fitting, {len(y):,} rows, {len(np.unique(y)):,} classes")
     folds = stratified_folds(examples, FOLDS, seed)
     validate_on(probe, folds, len(y))
     probe.fit(examples.X, y)
@@ -83,8 +92,8 @@ def _classes(examples: Examples, probe: LinearProbeCV, seed: int) -> dict[str, A
     return {"loss": probe.loss, "names": names, "transforms": (probe.transform_,), "about": about} | _tensors([probe])
 
 
-def _columns(examples: Examples, probe: LinearProbeCV) -> dict[str, Any]:
-    fitted = list(fit_columns(examples, np.arange(len(examples.X)), probe))
+def _columns(examples: Examples, probe: LinearProbeCV, on_step: OnStep) -> dict[str, Any]:
+    fitted = list(fit_columns(examples, np.arange(len(examples.X)), probe, on_step))
     scores = [float(one.scores_.max()) if one.scores_ is not None else None for one in fitted]
     about = {"C": [one.C_ for one in fitted], "folds": 1, "validation_accuracy": scores}
     transforms = tuple(one.transform_ for one in fitted)
@@ -102,7 +111,8 @@ def _tensors(fitted: Sequence[LinearProbeCV]) -> dict[str, Any]:
     }
 
 
-def _ridge(examples: Examples, transforms: Sequence[str]) -> dict[str, Any]:
+def _ridge(examples: Examples, transforms: Sequence[str], on_step: OnStep) -> dict[str, Any]:
+    on_step(f"choosing the penalty and fitting, {len(examples.X):,} rows")
     ridge = fit_ridge(examples, np.arange(len(examples.X)), transforms)
     kept: Transform = ridge.transform
     return {

@@ -123,9 +123,10 @@ class Model:
         for number, transform in enumerate(self.transforms):
             if transform.mean is not None and transform.scale is not None:
                 tensors |= {f"mean.{number}": transform.mean, f"scale.{number}": transform.scale}
-        write_model_file(path, tensors, self._described())
+        write_model_file(path, tensors, self.to_dict())
 
-    def _described(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
+        """All but the numbers: what the file says of them."""
         return {
             "format": FORMAT,
             "kind": self.kind,
@@ -163,7 +164,10 @@ class Model:
             SettingsDiffer: the features have no such layer, or a setting of DECIDING differs; the message names it.
         """
         theirs = features.meta["settings"]
-        _refuse(features, "layer", self.layer, self.layer if self.layer in theirs["layers"] else None)
+        if self.settings["net_sha256"] != theirs["net_sha256"]:
+            _refuse(features, "net", _named(self.settings), _named(theirs))
+        if self.layer not in theirs["layers"]:
+            _refuse(features, "layer", self.layer, ", ".join(theirs["layers"]))
         mine = {f"shape of {self.layer}": self.settings["layers"][self.layer]}
         others = {f"shape of {self.layer}": theirs["layers"][self.layer]}
         for name in DECIDING:
@@ -252,6 +256,11 @@ def _finite(features: FeatureSet, rows: NDArray[np.intp], layer: str) -> NDArray
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
     return {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, Mapping) else {name: value}
+
+
+def _named(settings: Mapping[str, Any]) -> str:
+    """A network, by the name people know and the number that decides."""
+    return f"{settings['net']} (sha256 {str(settings['net_sha256'])[:12]})"
 
 
 def _refuse(features: FeatureSet, name: str, mine: Any, theirs: Any) -> None:

@@ -98,6 +98,17 @@ def _check_header(path: Path, name: str, largest: int) -> None:
         raise ModelError(f"{name} has {size} bytes, more than any model needs: name one that `decaf fit -o` made")
 
 
+def looks_like_model(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as safetensors files do: the length of a header, and the header, a JSON object."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(9)
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return False
+    return len(start) == 9 and struct.unpack("<Q", start[:8])[0] <= size and start[8:] == b"{"
+
+
 def _parse(text: str | None, name: str) -> dict[str, Any]:
     if text is None:
         raise ModelError(f"{name} was not made by decaf: name a file that `decaf fit -o` made")

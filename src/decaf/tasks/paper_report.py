@@ -26,9 +26,9 @@ from decaf.tasks.machine import machine, versions
 from decaf.tasks.report import Figure, Page, Points, Section, Table, Text, write_page
 from decaf.tasks.reproduce import SPLITS, Reproduction
 from decaf.tasks.task import Published
-from decaf.viz.benchmark import Bar, Reference, save_bars, save_curves
+from decaf.viz.benchmark import Dot, Reference, save_curves, save_dots
 
-JSON, BARS, CURVES = "report.json", "settings.png", "curve.png"
+JSON, DOTS, CURVES = "report.json", "settings.png", "curve.png"
 PAPER = "paper, another network"
 
 
@@ -42,7 +42,7 @@ def write_paper_report(found: Reproduction) -> dict[str, str]:
     _draw(found, folder)
     write_atomically(folder / JSON, (json.dumps(about(found), indent=1, ensure_ascii=False) + "\n").encode())
     files = write_page(_page(found), folder) | {JSON: "all numbers", SPLITS: "the pictures of each part"}
-    return files | {BARS: "the settings"} | ({CURVES: "accuracy against training pictures"} if found.curves else {})
+    return files | {DOTS: "the settings"} | ({CURVES: "accuracy against training pictures"} if found.curves else {})
 
 
 # -- numbers ------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def _printed(number: tuple[float, float] | None) -> str:
 
 def _draw(found: Reproduction, folder: Path) -> None:
     lines = _references(found.task.published) if found.sample.comparable else []
-    save_bars([_bar(result) for result in found.results], [line for line in lines if not line.at], folder / BARS)
+    save_dots(_dots(found.results), [line for line in lines if not line.at], folder / DOTS)
     if not found.curves:
         return
     drawn = [
@@ -184,11 +184,16 @@ def _per_cent(summary: Summary) -> tuple[float, float]:
     return 100 * summary.mean, 100 * summary.std
 
 
-def _bar(result: Result) -> Bar:
+def _dots(results: Sequence[Result]) -> list[Dot]:
+    """Layer by layer, each setting named as in the table."""
+    layers = list(dict.fromkeys(result.setting.layer for result in results))
+    return [_dot(result) for result in sorted(results, key=lambda result: layers.index(result.setting.layer))]
+
+
+def _dot(result: Result) -> Dot:
     setting = result.setting
-    panel = f"features: {TRANSFORMS[setting.transform] or 'as they are'}"
-    series = CLASSIFIERS[setting.loss] + (" with dropout" if setting.dropout else "")
-    return Bar(panel, setting.layer, series, *_per_cent(result.test), bool(setting.dropout))
+    mean, std = _per_cent(result.test)
+    return Dot(setting.layer, setting.classifier, CLASSIFIERS[setting.loss], mean, std, bool(setting.dropout))
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -228,10 +233,10 @@ def _comparison(found: Reproduction) -> Iterator[Table | Figure | Text | Points]
     if found.sample.notes:
         yield Points(found.sample.notes)
     yield Figure(
-        BARS,
+        DOTS,
         "; ".join(f"{result.setting}: {percent(result.test)}" for result in found.results),
-        "Every setting. The axis does not begin at 0; error bars: standard deviation over the splits; hatched: with "
-        "dropout. Dashed lines (*): published, other networks or methods.",
+        "Every setting: mean and standard deviation over the splits; hollow: with dropout. Dashed lines (*): "
+        "published, other networks or methods.",
     )
     validation = 100 * chosen.validation.mean
     points = [

@@ -179,7 +179,10 @@ def _accuracies(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-MEASURES = {"multilabel": ("average_precision",), "regression": ("r2", "mean_absolute_error")}
+MEASURES = {
+    "multilabel": ("average_precision",),
+    "regression": ("r2", "root_mean_squared_error", "mean_absolute_error"),
+}
 
 
 def _columns_to_dict(examples: Examples, evaluation: ColumnsEvaluation) -> dict[str, Any]:

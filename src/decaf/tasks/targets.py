@@ -68,8 +68,8 @@ def read_targets(features: FeatureSet, csv: str = "", columns: Sequence[str] = (
     Args:
         features: the rows.
         csv: a file with the column `path` and those of the targets; a path is written as the features have it, or as it
-            is seen from what they were extracted from. Without a file the labels stored with the features count: the
-            names of folders.
+            is seen from what they were extracted from. Spaces around a label do not count. Without a file the labels
+            stored with the features count: the names of folders.
         columns: of the file; `label` where none is named.
         kind: `classes` (any text), `multilabel` (0 or 1) or `regression` (numbers). An empty cell says that the target
             is not known: the row is left out.
@@ -148,7 +148,7 @@ def _value(cells: Sequence[str], names: Sequence[str], kind: str, where: str) ->
     if not all(cell.strip() for cell in cells):
         return None
     if kind == "classes":
-        return str(stored_text(cells[0]))
+        return str(stored_text(cells[0].strip()))
     return tuple(_number(cell, name, kind, where) for cell, name in zip(cells, names, strict=True))
 
 

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle, groupby, islice
 from pathlib import Path
 from typing import Any
 
-from decaf.viz.figures import BLUE, GREEN, GREY, ORANGE, name_ticks, new_figure, plain, save_png, with_fonts
+from decaf.viz.figures import BLUE, GREEN, GREY, ORANGE, new_figure, plain, save_png, with_fonts
+from decaf.viz.text import one_line
 
 _COLOURS = (BLUE, ORANGE, GREEN)
-_SHORT = 10  # letters of a name that stand beside the next
-_EMPTY = 5.0  # per cent left free below the lowest mark
+_EMPTY = 5.0  # per cent left free below the lowest mark of a curve
+_ROW = 0.23  # inches of a setting
+_LONGEST = 40  # characters of a name
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One bar: where it stands, its height, how it is drawn.
+class Dot:
+    """One setting: where it stands and how it is drawn.
 
     Attributes:
-        panel, group, series: names; bars of a series look alike.
+        group, name: a heading, and the name below it.
+        series: dots of one have one colour.
         mean, std: per cent; std may be NaN.
-        hatched: with dropout.
+        hollow: with dropout.
     """
 
-    panel: str
     group: str
+    name: str
     series: str
     mean: float
     std: float
-    hatched: bool
+    hollow: bool
 
 
 @dataclass(frozen=True)
@@ -44,34 +47,87 @@ class Reference:
 
 
 @with_fonts
-def save_bars(bars: Sequence[Bar], references: Sequence[Reference], out: Path) -> None:
-    """Draw bars in groups, a panel beside the other, and save the figure as PNG.
+def save_dots(dots: Sequence[Dot], references: Sequence[Reference], out: Path) -> None:
+    """Draw a dot with its deviation for each setting, group below group, and save the figure as PNG.
+
+    Dots, not bars: where the axis begins then says nothing of how much better one is than another.
 
     Args:
-        bars: in the order they are drawn in.
-        references: lines across all panels.
+        dots: in the order they are drawn in.
+        references: lines across all groups.
         out: the file.
     """
-    panels = list(dict.fromkeys(bar.panel for bar in bars))
-    groups = list(dict.fromkeys(bar.group for bar in bars))
-    series = list(dict.fromkeys(bar.series for bar in bars))
-    kinds = list(dict.fromkeys(_kind(name) for name in series))
-    colours = dict(zip(kinds, islice(cycle(_COLOURS), len(kinds)), strict=True))
-    figure = new_figure(1.9 + len(panels) * max(2.0, 0.36 * len(groups) * len(series) + 0.5), 4.6)
+    groups = len({dot.group for dot in dots})
+    figure = new_figure(9, 0.75 + _ROW * (len(dots) + 1.4 * groups + 0.75 * len(references)))
     figure.set_layout_engine("constrained")
-    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    all_axes[0].set_ylim(_lowest([bar.mean for bar in bars], references), 100)
-    for axes, panel in zip(all_axes, panels, strict=True):
-        _draw_panel(axes, [bar for bar in bars if bar.panel == panel], groups, colours)
-        axes.set_title(panel, fontsize=10, loc="left")
-        _draw_lines(axes, references, named=axes is all_axes[-1])
-    all_axes[0].set_ylabel("mean accuracy over the classes, %")
-    drawn = [axes.get_legend_handles_labels() for axes in all_axes]
-    named = {label: handle for handles, labels in drawn for handle, label in zip(handles, labels, strict=True)}
-    figure.legend(
-        named.values(), named.keys(), loc="outside lower center", ncols=min(len(named), 4), frameon=False, fontsize=9
-    )
+    axes = figure.subplots()
+    names: dict[float, str] = {}
+    series = list(dict.fromkeys(dot.series for dot in dots))
+    colours = dict(zip(series, islice(cycle(_COLOURS), len(series)), strict=True))
+    for y, dot in _placed(axes, dots):
+        names[y] = one_line(dot.name, _LONGEST)
+        _draw_dot(axes, y, dot, colours[dot.series])
+    axes.set_yticks(list(names), list(names.values()), parse_math=False, fontsize=9)
+    axes.set_ylim(max(names) + 0.7)
+    axes.set_xlim(*_reach([*dots, *references]))
+    axes.set_xlabel("mean accuracy over the classes, %")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#eeeeee")
+    axes.set_axisbelow(True)
+    _draw_published(axes, references)
+    plain(axes)
+    axes.spines["left"].set_visible(False)
     save_png(figure, out)
+
+
+def _placed(axes: Any, dots: Sequence[Dot]) -> Iterator[tuple[float, Dot]]:
+    """Each dot with its height, downwards; a heading above each group."""
+    y = 0.0
+    for group, own in groupby(dots, lambda dot: dot.group):
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+        axes.annotate(one_line(group, _LONGEST), (0, y - 1), (-4, 0), ha="right", weight="bold", fontsize=10,
+                      parse_math=False, **place)  # fmt: skip
+        for dot in own:
+            yield y, dot
+            y += 1
+        y += 1.4
+
+
+def _draw_dot(axes: Any, y: float, dot: Dot, colour: str) -> None:
+    single = math.isnan(dot.std)
+    axes.errorbar([dot.mean], [y], xerr=None if single else [dot.std], color=colour, elinewidth=1.4, capsize=3)
+    axes.plot([dot.mean], [y], "o", markersize=6.5, markeredgecolor=colour, color="white" if dot.hollow else colour)
+    text = f"{dot.mean:.2f}" + ("" if single else f" ± {dot.std:.2f}")
+    axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+
+
+def _reach(marks: Sequence[Dot | Reference]) -> tuple[float, float]:
+    """From a little below the lowest to a little above the highest, deviations included."""
+    low = min(_value(mark) - _deviation(mark) for mark in marks)
+    high = max(_value(mark) + _deviation(mark) for mark in marks)
+    free = max(0.06 * (high - low), 0.5)
+    return max(low - free, 0), min(high + free, 100)
+
+
+def _value(mark: Dot | Reference) -> float:
+    return mark.mean if isinstance(mark, Dot) else mark.value
+
+
+def _deviation(mark: Dot | Reference) -> float:
+    return mark.std if isinstance(mark, Dot) and not math.isnan(mark.std) else 0.0
+
+
+def _draw_published(axes: Any, references: Sequence[Reference]) -> None:
+    """A line each from its name down; the highest value's name stands highest, so that no line crosses a name."""
+    bottom = axes.get_ylim()[0]
+    for row, line in enumerate(sorted(references, key=lambda one: one.value)):
+        top = -2.1 - 0.75 * row
+        axes.plot([line.value] * 2, [bottom, top - 0.3], color=GREY, linewidth=1, linestyle="--", zorder=0)
+        axes.annotate(
+            f"{line.name} {line.value:g}", (line.value, top), (-4, 0), textcoords="offset points", fontsize=8,
+            color=GREY, ha="right", va="center", parse_math=False,
+        )  # fmt: skip
+    axes.set_ylim(bottom, -1.9 - 0.75 * len(references))
 
 
 def _lowest(values: Sequence[float], references: Sequence[Reference]) -> float:
@@ -79,49 +135,15 @@ def _lowest(values: Sequence[float], references: Sequence[Reference]) -> float:
     return max(0.0, math.floor((least - _EMPTY) / 10) * 10.0)
 
 
-def _kind(series: str) -> str:
-    """What a series shares its colour with: the same without dropout."""
-    return series.partition(" with ")[0]
-
-
-def _draw_panel(axes: Any, bars: Sequence[Bar], groups: Sequence[str], colours: Mapping[str, str]) -> None:
-    series = list(dict.fromkeys(bar.series for bar in bars))
-    width = min(0.84 / len(series), 0.3)
-    for number, name in enumerate(series):
-        own = [bar for bar in bars if bar.series == name]
-        x = [groups.index(bar.group) + (number - (len(series) - 1) / 2) * width for bar in own]
-        error = [0 if math.isnan(bar.std) else bar.std for bar in own]
-        colour = colours[_kind(name)]
-        hatched = bool(own) and own[0].hatched
-        style = {"color": "white", "edgecolor": colour, "hatch": "////"} if hatched else {"color": colour}
-        axes.bar(x, [bar.mean for bar in own], width * 0.88, label=name, linewidth=1, **style)
-        axes.errorbar(x, [bar.mean for bar in own], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2)
-        for place, bar, reach in zip(x, own, error, strict=True):
-            axes.annotate(
-                f"{bar.mean:.1f}",
-                (place, bar.mean + reach),
-                (0, 2),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
-    name_ticks(axes.xaxis, groups, rotation=20 if max(map(len, groups)) > _SHORT else 0)
-    axes.set_xlim(-0.55, len(groups) - 0.45)
-    axes.grid(axis="y", color="#eeeeee")
-    axes.set_axisbelow(True)
-    plain(axes)
-
-
-def _draw_lines(axes: Any, references: Sequence[Reference], named: bool) -> None:
+def _draw_lines(axes: Any, references: Sequence[Reference]) -> None:
     lines = sorted((one for one in references if one.at is None), key=lambda one: one.value)
     low, high = axes.get_ylim()
     for line, place in zip(lines, spread([one.value for one in lines], 0.045 * (high - low)), strict=True):
         axes.axhline(line.value, color=GREY, linewidth=1, linestyle="--")
-        if named:
-            text = f"{line.name} {line.value:g}"
-            axes.annotate(
-                text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=GREY
-            )
+        axes.annotate(
+            f"{line.name} {line.value:g}", (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5,
+            color=GREY,
+        )  # fmt: skip
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
@@ -164,7 +186,7 @@ def save_curves(
     values = [mean for _, points in curves for _, mean, _ in points]
     axes.set(xlabel="training pictures per class", ylabel="mean accuracy over the classes, %")
     axes.set_ylim(_lowest(values, references), 100)
-    _draw_lines(axes, references, named=True)
+    _draw_lines(axes, references)
     axes.set_xticks(sorted({n for _, points in curves for n, _, _ in points}))
     axes.grid(axis="y", color="#eeeeee")
     axes.set_axisbelow(True)

@@ -1,0 +1,1 @@
+"""The networks decaf writes itself, one file per family."""

@@ -1,0 +1,1 @@
+"""Parameters and networks in other formats: files are data, and nothing of them is executed."""
