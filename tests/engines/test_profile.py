@@ -21,7 +21,9 @@ from decaf.engines.profile import Profile, profile
 from decaf.errors import NetError, UnknownName
 from decaf.nets.fill import he, seeded
 from decaf.nets.graph import GraphBuilder
+from decaf.nets.mean_image import mean_image
 from decaf.nets.net import Net, net_of
+from decaf.nets.preprocess import Preprocess
 
 needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16 instructions")
 
@@ -166,6 +168,13 @@ def test_a_graph_that_mixes_pictures_is_refused() -> None:
     net.model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, -1], np.int64), "one"))
     with pytest.raises(NetError, match="pictures"):
         profile(net, [2], ["f32"], ["flat"], runs=1)
+
+
+def test_a_mean_image_is_a_part_of_the_pixels() -> None:
+    image = mean_image(np.full((3, 64, 64), 9, np.float32))
+    net = little_net().with_preprocess(Preprocess(64, 64, (0, 0, 0), (1, 1, 1), "warp", mean_image=image))
+    layers = profile(net, [2], ["f32"], runs=1).timings[0].layers
+    assert {"pixels", "small", "large", "fc"} <= {layer.step.name for layer in layers}
 
 
 def test_parameters_that_are_no_numbers_take_their_time_all_the_same() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from decaf.engines.base import check_rows
 from decaf.engines.machine import Machine, Meter
-from decaf.engines.openvino import OpenVinoGraph, instruction_set
+from decaf.engines.openvino import OpenVinoGraph, Request, instruction_set
 from decaf.engines.steps import mark, read_steps
 from decaf.nets.catalogue import Layer
 from decaf.nets.cut import cut
@@ -23,7 +23,7 @@ _WARM_UP = 2
 _COUNTED = 16  # calls of one compilation: counters are averages over all its calls, cut to microseconds
 _AGREEMENT = 0.9  # of the whole; where the medians of steps add up to less, something else had the processor
 _CALL = 1e-4  # seconds: what a call costs beside its steps
-_PREEMPTIONS, _PREEMPTIONS_A_SECOND = 2, 40  # of the calls that count, with nothing else running
+_PREEMPTIONS, _PREEMPTIONS_A_SECOND = 10, 120  # more than that: not alone (alone 35 a second, beside others 300)
 _EXTRA_SECONDS = 20.0  # to wait for quiet moments
 
 
@@ -74,12 +74,12 @@ class CountedNet:
         compiled = self._graph.compile(self.precision, streams=1, threads=self._threads, counting=True)
         for layer, output in zip(self._outputs, compiled.outputs, strict=True):
             check_rows(layer, output.partial_shape.get_max_shape(), self.batch)
-        self._request = compiled.create_infer_request()
-        self._request.get_input_tensor(0).data[:] = self._pixels
+        self._request = Request(compiled)
+        self._request.pixels[:] = self._pixels
         self._calls, self._before = 0, np.zeros(0)
         self._request.infer(share_outputs=True)
         self._calls = 1
-        counters = self._request.get_profiling_info()
+        counters = self._request.counters()
         steps, self.free = read_steps(compiled, counters, self._net, self._outputs)
         self.steps, self._places = tuple(steps.values()), list(steps)
         self.instruction_set = instruction_set(compiled)
@@ -100,7 +100,7 @@ class CountedNet:
 
     def _counted(self) -> NDArray[np.float64]:
         """Seconds that each step has taken over all calls. The counters hold the average."""
-        counters = self._request.get_profiling_info()
+        counters = self._request.counters()
         average = [counters[place].real_time / timedelta(seconds=1) for place in self._places]
         return np.array(average) * self._calls
 

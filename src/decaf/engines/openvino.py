@@ -101,9 +101,9 @@ class OpenVinoEngine:
             check_rows(layer, output.partial_shape.get_max_shape(), batch)
         # All made here, by one thread: two threads that make requests at a time have been seen to wait for ever, one
         # for the interpreter's lock and the other for OpenVINO's.
-        self._idle: SimpleQueue[_Request] = SimpleQueue()
+        self._idle: SimpleQueue[Request] = SimpleQueue()
         for _ in range(threads):
-            self._idle.put(_Request(compiled))
+            self._idle.put(Request(compiled))
         self.sizes = tuple(layer.size for layer in layers)
         self.runtime = Runtime("openvino", version(), instruction_set(compiled), precision, threads, batch, note)
 
@@ -122,12 +122,13 @@ class OpenVinoEngine:
             self._idle.put(request)
 
 
-class _Request:
+class Request:
     """One place to compute, with its input and outputs as arrays."""
 
     def __init__(self, compiled: Any) -> None:
         request = compiled.create_infer_request()
         self.infer = request.infer
+        self.counters = request.get_profiling_info
         self.pixels: NDArray[np.uint8] = request.get_tensor(PIXELS).data
         self.views: NDArray[np.int64] | None = request.get_tensor(VIEW).data if len(compiled.inputs) > 1 else None
         if self.views is not None:

@@ -61,11 +61,12 @@ def cut(
         model.graph.name,
         _inputs(preprocess, batch),
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [*parameters, *constants],
     )
-    return helper.make_model(
+    made = helper.make_model(
         graph, opset_imports=model.opset_import, ir_version=model.ir_version, functions=model.functions
     )
+    made.graph.initializer.extend([*parameters, *constants])  # now: `make_model` copies what it is given once more
+    return made
 
 
 def scaling(model: onnx.ModelProto, preprocess: Preprocess, batch: int) -> onnx.ModelProto:

@@ -29,7 +29,7 @@ _PANEL_HEIGHT, _PANEL_WIDTH = 115, 275  # points, about: inside the axes
 _LABELLED = 8  # bars of a panel, at most
 _LEAST_LABELLED = 0.025  # of the whole
 _FONT, _LINE = 7.5, 9.5  # points: of a label, and from one to the next
-_LETTERS = 16
+_LETTERS = 18
 _ROOM_FOR_TEXT = 0.07  # share of a bar from which its percentage fits in
 
 
@@ -100,7 +100,8 @@ def _draw_layers(axes: Any, timing: Timing) -> None:
     axes.grid(axis="y", color="#eeeeee")
     axes.set_axisbelow(True)
     whole = 1e3 * timing.total_seconds / timing.batch
-    axes.set_title(f"batch {timing.batch}, {timing.precision}: {whole:.3g} ms a picture", fontsize=9, loc="left")
+    busy = "" if timing.quiet else " (machine busy)"
+    axes.set_title(f"batch {timing.batch}, {timing.precision}: {whole:.3g} ms a picture{busy}", fontsize=9, loc="left")
     plain(axes)
 
 
