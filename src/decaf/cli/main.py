@@ -19,6 +19,7 @@ _COMMANDS = (
     "nets",
     "layers",
     "profile",
+    "compare",
     "demo",
 )
 
