@@ -20,6 +20,7 @@ _COMMANDS = (
     "layers",
     "profile",
     "compare",
+    "units",
     "demo",
 )
 

@@ -79,7 +79,7 @@ def check_finite(X: Floats) -> None:
 def _centre(X: Floats, measure: str) -> NDArray[np.float64]:
     """What is taken off each row, (n, 1); for distances one vector for all, (1, d), which lessens rounding."""
     if measure == "euclidean":
-        return X.mean(axis=0, dtype=np.float64)[None]
+        return np.asarray(X.mean(axis=0, dtype=np.float64)[None])
     squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
     if measure == "cosine":
         _refuse(squares == 0, "zeros only", measure)
@@ -87,7 +87,7 @@ def _centre(X: Floats, measure: str) -> NDArray[np.float64]:
     means = X.mean(axis=1, dtype=np.float64)
     spread = squares - X.shape[1] * means**2
     _refuse(spread <= _LEAST_SPREAD * squares, "equal numbers", measure)
-    return means[:, None]
+    return np.asarray(means[:, None])
 
 
 def _refuse(undefined: NDArray[np.bool_], what: str, measure: str) -> None:
