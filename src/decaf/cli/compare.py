@@ -147,7 +147,7 @@ def _how_sure(compared: Any) -> str:
         return f"in brackets 95 % intervals over pictures: jackknife, seed {settings.seed}"
     return (
         f"in brackets 95 % intervals over pictures: {settings.resamples} bootstrap samples; p one-sided, of "
-        f"{settings.resamples} permutations, not corrected for {compared.values.size} comparisons; seed {settings.seed}"
+        f"{settings.resamples} permutations, not corrected for {compared.pairs} comparisons; seed {settings.seed}"
     )
 
 

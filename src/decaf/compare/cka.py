@@ -107,15 +107,15 @@ def cka(a: Sequence[Kernel], b: Sequence[Kernel], debiased: bool = True) -> Matr
             pictures, whatever they hold.
 
     Returns:
-        (len(a), len(b)); NaN where the debiased estimate of a representation with itself is not positive: too few
-        pictures tell it from noise.
+        (len(a), len(b)); NaN where the pictures of a representation are all equally far from each other, in which the
+        debiased estimator sees nothing.
 
     Raises:
         CompareError: fewer than 4 pictures for the debiased estimator.
     """
     if debiased and len(a[0].squares) < 4:
         raise CompareError("debiased CKA needs 4 pictures or more: give more, or use cka")
-    own = {id(one): hsic(one, one, debiased) for one in [*a, *b]}
+    own = {id(one): _own(one, debiased) for one in {id(one): one for one in [*a, *b]}.values()}
     out = np.full((len(a), len(b)), np.nan)
     for i, one in enumerate(a):
         for j, other in enumerate(b):
@@ -125,6 +125,12 @@ def cka(a: Sequence[Kernel], b: Sequence[Kernel], debiased: bool = True) -> Matr
                     out[j, i] if mirrored else hsic(one, other, debiased) / np.sqrt(own[id(one)] * own[id(other)])
                 )
     return out
+
+
+def _own(kernel: Kernel, debiased: bool) -> float:
+    """HSIC with itself, which is never negative; 0 where it is rounding."""
+    value = hsic(kernel, kernel, debiased)
+    return value if value > _LEAST * float(kernel.squares @ kernel.squares) else 0.0
 
 
 def jackknife(

@@ -87,7 +87,7 @@ def tau_a(x: Floats, y: Floats) -> float:
     free = [1 - _tied(values) for values in (x, y)]
     if min(free) == 0:
         return 0.0
-    return float(kendalltau(x, y, method="asymptotic").statistic * np.sqrt(free[0] * free[1]))
+    return float(kendalltau(x, y).statistic * np.sqrt(free[0] * free[1]))
 
 
 def _tied(values: Floats) -> float:
@@ -252,8 +252,9 @@ def noise_ceiling(subjects: Sequence[Floats], by: str = "spearman") -> NoiseCeil
     """
     if len(subjects) < 2:
         raise CompareError("a noise ceiling needs the matrices of two subjects or more: give more, or leave it out")
-    scores = np.array(_scores(subjects, "pearson" if by == "pearson" else "spearman"), np.float64)
-    total = scores.sum(axis=0)
+    # ranks are not scaled: their sums have ties, which rounding would break
+    scores = _scores(subjects, "pearson") if by == "pearson" else [Ranking.of(one).ranks() for one in subjects]
+    total = np.asarray(np.sum(scores, axis=0, dtype=np.float64))
     upper = [correlations([own], [total], by)[0, 0] for own in scores]
     lower = [correlations([own], [total - own], by)[0, 0] for own in scores]
     return NoiseCeiling(float(np.mean(lower)), float(np.mean(upper)))

@@ -107,6 +107,12 @@ class Comparison:
     left_out: dict[str, str]
     seconds: float
 
+    @property
+    def pairs(self) -> int:
+        """How many comparisons there are; what is compared with itself is none."""
+        rows, columns = len(self.rows), len(self.columns)
+        return rows * (rows - 1) // 2 if self.plan.is_square else rows * columns
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
@@ -261,16 +267,23 @@ def _read_all(plan: Plan, wanted: Sequence[Representation], left_out: dict[str, 
 
 
 def _made(one: Representation, settings: Settings) -> Any:
-    from decaf.compare.cka import Kernel
-
     values = one.read()
     if settings.measure != "rsa":
-        return Kernel.of(values)
+        return _kernel(values, settings.measure == "cka-debiased")
     rdm = values if one.is_rdm else dissimilarities(values, settings.dissimilarity)
     check_finite(rdm[None])
     if rdm.max() - rdm.min() <= 1e-12 * np.abs(rdm).max():
         raise CompareError("all pairs of pictures are equally dissimilar: no correlation is defined; leave it out")
     return rdm
+
+
+def _kernel(values: Floats, debiased: bool) -> Any:
+    from decaf.compare.cka import Kernel, cka
+
+    kernel = Kernel.of(values)
+    if np.isnan(cka([kernel], [kernel], debiased)).any():
+        raise CompareError("all pictures are equally far from each other: no debiased CKA is defined; leave it out")
+    return kernel
 
 
 def _compare_kernels(plan: Plan, rows: list[Any], columns: list[Any], step: Callable[[], None]) -> Compared:

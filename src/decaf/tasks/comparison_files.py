@@ -99,6 +99,8 @@ def _draw(compared: Comparison, out: Path, theme: str) -> None:
         compared.values,
         compared.low,
         compared.high,
+        _breaks(compared.rows),
+        _breaks(compared.columns),
     )
     save_heatmap(shown, out, theme)
 
@@ -107,6 +109,10 @@ def _title(things: Sequence[Name]) -> str:
     """The source, where the names leave it out."""
     sources = {source for source, _ in things}
     return os.path.basename(os.path.normpath(sources.pop())) if len(sources) == 1 else ""
+
+
+def _breaks(things: Sequence[Name]) -> list[int]:
+    return [number for number in range(1, len(things)) if things[number][0] != things[number - 1][0]]
 
 
 def _draw_subjects(compared: Comparison, out: Path, theme: str) -> None:

@@ -30,7 +30,7 @@ _EDGE = 0.15  # inches
 def save_filters(title: str, values: NDArray[np.float64], out: Path, theme: str = "light") -> int:
     """Draw filters in colour, in the network's order, and save the figure as its file's ending says.
 
-    Grey is 0. Each filter is stretched to the full range by its own largest number; where that is less than a fiftieth of
+    Grey is 0. Each filter is stretched to the full range by its own largest number; where that is below a fiftieth of
     the strongest filter's, it is stretched less and stays as good as grey.
 
     Args:

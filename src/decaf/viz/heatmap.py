@@ -34,6 +34,7 @@ class Heatmap:
         row_title, column_title: what they are; empty where the names say it.
         values: (rows, columns); NaN where there is none.
         low, high: ends of intervals, written below the values; None where there are none.
+        row_breaks, column_breaks: numbers of things before which another source begins; a line is drawn there.
     """
 
     title: str
@@ -45,6 +46,8 @@ class Heatmap:
     values: Matrix
     low: Matrix | None = None
     high: Matrix | None = None
+    row_breaks: Sequence[int] = ()
+    column_breaks: Sequence[int] = ()
 
 
 @with_fonts
@@ -61,15 +64,20 @@ def save_heatmap(shown: Heatmap, out: Path, theme: str = "light") -> None:
     """
     rows, columns = ([one_line(name, _LONGEST) for name in names] for names in (shown.rows, shown.columns))
     written = len(columns) <= _MOST_WRITTEN and len(rows) <= _MOST_ROWS_WRITTEN
-    width, height = _side(len(columns), written), _side(len(rows), written, 0.72 if shown.low is None else 0.8)
-    left, below = _room(rows, shown.row_title), _room(columns, shown.column_title)
-    page_width, page_height = left + width + 1.15, below + height + 0.55
+    width, height = _side(len(columns), written), _side(len(rows), written, 0.6 if shown.low is None else 0.75)
+    size = _font(len(rows), len(columns))
+    left, below = _room(rows, shown.row_title, size), _room(columns, shown.column_title, size)
+    page_width = max(left + width + 1.15, 0.085 * len(shown.title) + 0.3)
+    page_height = below + height + 0.55
     with themed(theme) as colours:
         figure = new_figure(page_width, page_height)
         place = (left / page_width, below / page_height, width / page_width, height / page_height)
         axes = figure.add_axes(place)
         image = _draw(axes, shown.values, colours)
         _name(axes, rows, columns, shown)
+        for draw, breaks in ((axes.axhline, shown.row_breaks), (axes.axvline, shown.column_breaks)):
+            for number in breaks:
+                draw(number - 0.5, color=colours.page, linewidth=2)
         if written:
             _write(axes, image, shown)
         figure.text(0.12 / page_width, 1 - 0.26 / page_height, shown.title, fontsize=10.5, va="center")
@@ -80,12 +88,17 @@ def save_heatmap(shown: Heatmap, out: Path, theme: str = "light") -> None:
 
 def _side(count: int, written: bool, flat: float = 1.0) -> float:
     cell = _WRITTEN_CELL * flat if written else _NARROW_CELL
-    return float(np.clip(cell * count, 0.45 if written else _LEAST_SIDE, _MOST_SIDE))
+    return float(np.clip(cell * count, 1.1 if written else _LEAST_SIDE, _MOST_SIDE))
 
 
-def _room(names: Sequence[str], title: str) -> float:
+def _font(rows: int, columns: int) -> float:
+    """Points, of names."""
+    return 7.5 if max(rows, columns) > 2 * _MOST_WRITTEN else 9
+
+
+def _room(names: Sequence[str], title: str, size: float) -> float:
     """Inches for names beside or below the map, and for the title of the axis."""
-    return 0.15 + 0.072 * max(map(len, names)) + (0.25 if title else 0)
+    return 0.2 + 0.0078 * size * max(map(len, names)) + (0.25 if title else 0)
 
 
 def _draw(axes: Any, values: Matrix, colours: Theme) -> Any:
@@ -99,7 +112,7 @@ def _draw(axes: Any, values: Matrix, colours: Theme) -> Any:
 
 
 def _name(axes: Any, rows: Sequence[str], columns: Sequence[str], shown: Heatmap) -> None:
-    small = 7.5 if max(len(rows), len(columns)) > _MOST_WRITTEN else 9
+    small = _font(len(rows), len(columns))
     for axis, names, style in ((axes.xaxis, columns, {"rotation": 90}), (axes.yaxis, rows, {})):
         step = _step(len(names))
         kept = names[::step]
