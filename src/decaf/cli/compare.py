@@ -156,6 +156,9 @@ def _say_all(compared: Any) -> None:
 
     rows, columns = names_of(compared.rows), names_of(compared.columns)
     cells = [[_cell(compared, i, j) for j in range(len(columns))] for i in range(len(rows))]
+    if compared.ceiling:  # of subjects the mean counts
+        columns.append("mean")
+        cells = [[*line, f"{mean:.3f}"] for line, mean in zip(cells, compared.values.mean(axis=1), strict=True)]
     print_table(("", *columns), [(name, *line) for name, line in zip(rows, cells, strict=True)], columns)
 
 
