@@ -94,7 +94,7 @@ def compare(
     plan = plan_comparison(sets, layers, [read_matrix(file) for file in matrices], Settings(**settings))
     if not as_json:
         _say_before(plan)
-    with steps_bar(plan.steps, as_json) as step:
+    with steps_bar(plan.steps, as_json, "steps") as step:
         compared = run(plan, step)
     write_outs(compared, outs, theme)
     if as_json:

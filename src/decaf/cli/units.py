@@ -60,6 +60,4 @@ def _say(found: Any) -> None:
             lines.append((unit["unit"], f"{picture['value']:.4g}", *place, label, one_line(picture["path"])))
     print_table(columns, lines, ("unit", "value"))
     for one in found.units:
-        click.echo(
-            f"unit {one.number}: above 0 in {one.positive:.1%} of {found.pictures:,} pictures, mean {one.mean:.4g}"
-        )
+        click.echo(f"unit {one.number}: {one.note}")

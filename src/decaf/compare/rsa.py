@@ -108,7 +108,7 @@ def _scores(rdms: Sequence[Floats], by: str) -> list[Floats]:
 def _unit(values: Matrix) -> Matrix:
     """Of mean 0 and length 1. Raises CompareError where all are equal."""
     centred = values - values.mean()
-    length = float(np.sqrt(centred @ centred))
+    length = float(np.sqrt((centred * centred).sum()))
     if length <= 1e-12 * float(np.abs(values).max(initial=0)) * len(values) ** 0.5:
         raise CompareError("all pairs of pictures are equally dissimilar: no correlation is defined")
     return np.asarray(centred / length)
@@ -183,8 +183,9 @@ class _Resampled:
     def _centred(self, values: Floats, weights: Matrix) -> Matrix:
         ranking = self._rankings.get(id(values))
         x = values.astype(np.float64) if ranking is None else ranking.ranks(weights)
-        x -= (weights @ x) / weights.sum()
-        length = np.sqrt(weights @ (x * x))
+        # sums, not dot products: a library that shares so little among threads waits longer than it computes
+        x -= (weights * x).sum() / weights.sum()
+        length = np.sqrt((weights * x * x).sum())
         return np.full_like(x, np.nan) if length == 0 else x / length
 
     def _taus(self, counts: NDArray[np.intp], split: int) -> Matrix:

@@ -50,6 +50,11 @@ class Unit:
     mean: float
     positive: float
 
+    @property
+    def note(self) -> str:
+        """How usual its values are."""
+        return f"above 0 in {self.positive:.0%} of the pictures, {self.mean:.3g} on average"
+
 
 @dataclass(frozen=True, eq=False)
 class Units:
@@ -172,12 +177,12 @@ def draw_exciting(found: Units, out: Path, theme: str = "light") -> int:
     rows = [
         UnitRow(
             f"unit {unit.number}",
-            f"above 0 in {unit.positive:.0%} of the pictures, mean {unit.mean:.3g}",
+            unit.note,
             tuple(seen.tile(one, found.grid) for one in unit.best),
         )
         for unit in found.units
     ]
-    kind = "highest value over the positions, which is about where the square is" if found.grid else "highest values"
+    kind = "highest values, about in the middle of the square" if found.grid else "highest values"
     title = f"{features.meta['settings']['net']}, {found.layer}: {kind}, of {found.pictures:,} pictures"
     return save_units(title, rows, out, theme)
 

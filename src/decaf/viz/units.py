@@ -19,6 +19,7 @@ _SIDE, _GAP, _WORDS, _HEAD = 1.15, 0.08, 0.34, 0.32  # inches: of a picture, bes
 _EDGE, _TOP = 0.15, 0.42
 _LONGEST = 18  # characters of a label
 _MOST_IN_LINE = 12  # pictures
+_LEAST_MARK = 0.18  # of a picture's side; a smaller square would hide what it marks
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def _mark(axes: Any, box: tuple[float, float, float, float], sides: tuple[int, i
     from matplotlib.patches import Rectangle
 
     (x0, y0, x1, y1), (height, width) = box, sides
-    corner, size = (x0 * width - 0.5, y0 * height - 0.5), ((x1 - x0) * width, (y1 - y0) * height)
+    wide, high = (max(end - start, _LEAST_MARK) for start, end in ((x0, x1), (y0, y1)))
+    corner = ((x0 + x1 - wide) / 2 * width - 0.5, (y0 + y1 - high) / 2 * height - 0.5)
+    size = (wide * width, high * height)
     for colour, line in (("black", 2.6), ("white", 1.2)):  # seen on any picture
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=line))
