@@ -39,6 +39,7 @@ def write_features(
     region: Sequence[str] | None = None,
     boxes: Sequence[Sequence[float] | None] | None = None,
     more: Mapping[str, NDArray[Any]] | None = None,
+    sha256: Sequence[str | None] | None = None,
     **settings: Any,
 ) -> decaf.FeatureSet:
     """A feature folder with layer `vector`, and `more`; pictures lie in folders named for their labels."""
@@ -53,7 +54,7 @@ def write_features(
         "error": errors or [None] * n,
         "size": [1] * n,
         "mtime": [1] * n,
-        "sha256": [None] * n,
+        "sha256": sha256 or [None] * n,
     }
     folder.mkdir(parents=True, exist_ok=True)
     vectors = {name: values.astype(np.float32) for name, values in {"vector": X, **(more or {})}.items()}

@@ -83,6 +83,27 @@ def test_paths_as_they_look_from_their_sources(tmp_path: Path) -> None:
     assert shared.matched_by == "path within the source" and len(shared) == N
 
 
+def test_other_pictures_under_the_same_names_are_other_pictures(tmp_path: Path) -> None:
+    sums = [f"{row:064x}" for row in range(N)]
+    a = folder(tmp_path / "a", sha256=sums)
+    changed = [*sums[:5], *(f"{row + 99:064x}" for row in range(5, N))]
+    some = share([a, folder(tmp_path / "b", sha256=changed)])
+    assert len(some) == 5 and some.sources[1].not_shared == N - 5
+    unknown = share([a, folder(tmp_path / "c", sha256=[None] * N)])
+    assert len(unknown) == N
+    with pytest.raises(CompareError, match="0 usable pictures in common"):
+        share([a, folder(tmp_path / "d", sha256=sums[::-1][:1] * N)])
+
+
+def test_pictures_that_were_renamed_are_known_by_their_content(tmp_path: Path) -> None:
+    sums = [f"{row:064x}" for row in range(N)]
+    a = folder(tmp_path / "a", sha256=sums)
+    b = folder(tmp_path / "b", sha256=sums[::-1], paths=[f"new/{row}.png" for row in range(N)])
+    shared = share([a, b])
+    assert shared.matched_by == "content"
+    assert shared.of_sets[1].tolist() == list(range(N))[::-1]
+
+
 def test_a_picture_that_is_listed_twice_is_two_rows(tmp_path: Path) -> None:
     twice = [*PATHS[:-1], PATHS[0]]
     shared = share([folder(tmp_path / "a", paths=twice), folder(tmp_path / "b", paths=twice[::-1])])
@@ -112,7 +133,7 @@ def test_other_pictures_regions_or_views_are_refused(tmp_path: Path) -> None:
 
 
 def test_one_picture_is_too_few(tmp_path: Path) -> None:
-    with pytest.raises(CompareError, match="1 usable pictures in common, 3 are needed"):
+    with pytest.raises(CompareError, match="1 usable pictures, 3 are needed: extract more"):
         compared([folder(tmp_path / "a", slice(0, 1))])
 
 

@@ -34,8 +34,8 @@ def layers(
     --filters, --draw or --image, draw a figure in place of it.
 
     \b
+    decaf layers efficientnet-lite0
     decaf layers efficientnet-lite0 --image cat.jpg --layer block4 -o block4.png
-    decaf layers my.onnx --preprocess torchvision --json
     """
     from decaf.nets.registry import load_net
 

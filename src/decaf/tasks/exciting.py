@@ -183,7 +183,7 @@ def draw_exciting(found: Units, out: Path, theme: str = "light") -> int:
         for unit in found.units
     ]
     kind = "highest values, about in the middle of the square" if found.grid else "highest values"
-    title = f"{features.meta['settings']['net']}, {found.layer}: {kind}, of {found.pictures:,} pictures"
+    title = f"{features.meta['settings']['net']}, {found.layer}: {kind}, of {found.pictures:,} picture{'s' * (found.pictures != 1)}"
     return save_units(title, rows, out, theme)
 
 

@@ -49,7 +49,7 @@ class Shared:
         of_sets: for each feature set, (n,) its rows.
         of_matrices: for each matrix, (n,) its rows.
         sources: what each gave.
-        matched_by: `path`, or `path within the source`.
+        matched_by: `path`, `path within the source` or `content`.
     """
 
     of_sets: tuple[NDArray[np.intp], ...]
@@ -73,7 +73,8 @@ def share(sets: Sequence[FeatureSet], matrices: Sequence[GivenMatrix] = ()) -> S
     """Match rows by the path, region and view of their pictures.
 
     Where the paths as they were given have nothing in common, what counts is the paths as they look from the folders
-    that were extracted. The rows of a matrix are named by its file, or are those of the first set, in order.
+    that were extracted, else the pictures' contents. Pictures of one path and of different contents are different. The
+    rows of a matrix are named by its file, or are those of the first set, in order.
 
     Args:
         sets: one or more.
@@ -86,7 +87,7 @@ def share(sets: Sequence[FeatureSet], matrices: Sequence[GivenMatrix] = ()) -> S
     _check_kinds(sets)
     of_first = [_rows_of(matrix, sets[0]) for matrix in matrices]
     keyed, matched_by = _keyed(sets)
-    common = set.intersection(*(set(keys) for keys in keyed))
+    common = _common(sets, keyed)
     usable = np.array([key in common for key in keyed[0]], dtype=bool)
     first_rows = np.array(list(keyed[0].values()), np.intp)
     for places in of_first:
@@ -112,30 +113,34 @@ def _check_kinds(sets: Sequence[FeatureSet]) -> None:
 
 
 def _keyed(sets: Sequence[FeatureSet]) -> tuple[list[dict[Key, int]], str]:
-    """For each set, what identifies a row -> the row, broken ones left out."""
-    keyed = [_keys(features, str) for features in sets]
-    if len(set.intersection(*map(set, keyed))) >= LEAST or len(sets) == 1:
-        return keyed, "path"
-    within = [_keys(features, _from_source(features)) for features in sets]
-    if len(set.intersection(*map(set, within))) < LEAST:
-        return keyed, "path"
-    return within, "path within the source"
+    """For each set, what identifies a row -> the row, broken ones left out; in the first way that matches enough."""
+    ways: dict[str, Callable[[FeatureSet], Sequence[Any]]] = {
+        "path": lambda features: features.paths,
+        "path within the source": _from_source,
+        "content": lambda features: features.checksums,
+    }
+    first = [_keys(features, ways["path"](features)) for features in sets]
+    for way, names in ways.items():
+        keyed = [_keys(features, names(features)) for features in sets] if way != "path" else first
+        if len(sets) == 1 or len(_common(sets, keyed)) >= LEAST:
+            return keyed, way
+    return first, "path"
 
 
-def _keys(features: FeatureSet, seen: Callable[[str], str]) -> dict[Key, int]:
+def _keys(features: FeatureSet, names: Sequence[Any]) -> dict[Key, int]:
     times: Counter[Key] = Counter()
     keys: dict[Key, int] = {}
-    columns = (features.paths, features.regions, features.views, features.broken)
-    for row, (path, region, view, broken) in enumerate(zip(*columns, strict=True)):
-        key = (seen(path), region, view)
-        if not broken:
+    columns = (names, features.regions, features.views, features.broken)
+    for row, (name, region, view, broken) in enumerate(zip(*columns, strict=True)):
+        key = (name, region, view)
+        if not broken and name is not None:
             keys[*key, times[key]] = row  # a picture may be listed twice
         times[key] += 1
     return keys
 
 
-def _from_source(features: FeatureSet) -> Callable[[str], str]:
-    """How a path looks from the source it was found in."""
+def _from_source(features: FeatureSet) -> list[str]:
+    """How paths look from the source they were found in."""
     sources = [os.path.join(os.path.normpath(str(given)), "") for given in features.meta["source"]["given"]]
     sources.sort(key=len, reverse=True)
 
@@ -143,13 +148,28 @@ def _from_source(features: FeatureSet) -> Callable[[str], str]:
         path = os.path.normpath(path)
         return next((path[len(source) :] for source in sources if path.startswith(source)), path)
 
-    return seen
+    return [seen(path) for path in features.paths]
+
+
+def _common(sets: Sequence[FeatureSet], keyed: Sequence[dict[Key, int]]) -> set[Key]:
+    """What all sets have, without pictures that are called the same and are not, as their checksums tell."""
+    common = set.intersection(*map(set, keyed))
+    return {key for key in common if len(_contents(sets, keyed, key)) <= 1}
+
+
+def _contents(sets: Sequence[FeatureSet], keyed: Sequence[dict[Key, int]], key: Key) -> set[str]:
+    """The checksums of a row, as far as they are known."""
+    return {features.checksums[own[key]] for features, own in zip(sets, keyed, strict=True)} - {None}
 
 
 def _source(features: FeatureSet, keys: dict[Key, int], shared: set[Key]) -> Source:
     lacking = [key for key in keys if key not in shared]
     return Source(
-        str(features.folder), len(features), int(features.broken.sum()), len(lacking), lacking[0][0] if lacking else ""
+        str(features.folder),
+        len(features),
+        int(features.broken.sum()),
+        len(lacking),
+        str(features.paths[keys[lacking[0]]]) if lacking else "",
     )
 
 
@@ -159,6 +179,8 @@ def _matrix_source(matrix: GivenMatrix, shared: int) -> Source:
 
 
 def _too_few(sources: Sequence[Source], shared: int) -> str:
+    if len(sources) == 1:
+        return f"{sources[0].name}: {shared} usable pictures, {LEAST} are needed: extract more"
     lacking = next((source for source in sources if source.first), sources[0])
     example = f" (only in {lacking.name}: {lacking.first})" if lacking.first else ""
     names = ", ".join(source.name for source in sources)
