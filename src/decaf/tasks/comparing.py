@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from decaf.tasks.shared_rows import Shared, share
 Measure = Literal["cka-debiased", "cka", "rsa"]
 Matrix = NDArray[np.float64]
 
-_MOST_MEMORY = 4 * 10**9  # bytes of dissimilarities and their ranks
+_MOST_MEMORY = 4 * 10**9  # bytes
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,17 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Representation:
-    """Something that tells pictures apart. `read`: gives (n, d) vectors, or the pairs' dissimilarities if `is_rdm`."""
+    """Something that tells pictures apart.
+
+    Attributes:
+        source, layer: what it is called.
+        size: numbers per picture.
+        read: gives (n, size) vectors, or the pairs' dissimilarities if `is_rdm`.
+    """
 
     source: str
     layer: str
+    size: int
     read: Callable[[], Floats]
     is_rdm: bool = False
 
@@ -197,7 +205,8 @@ def _all_layers(sets: Sequence[FeatureSet]) -> tuple[str, ...]:
 
 
 def _layer(features: FeatureSet, rows: NDArray[np.intp], layer: str) -> Representation:
-    return Representation(str(features.folder), layer, partial(_read_layer, features[rows], layer))
+    size = math.prod(features.shape(layer))
+    return Representation(str(features.folder), layer, size, partial(_read_layer, features[rows], layer))
 
 
 def _read_layer(features: FeatureSet, layer: str) -> Floats:
@@ -210,19 +219,21 @@ def _given(matrix: GivenMatrix, rows: NDArray[np.intp], settings: Settings) -> R
             return matrix.values[rows]
         return upper_triangle(matrix.values[np.ix_(rows, rows)])
 
-    return Representation(matrix.file, Path(matrix.file).stem, read, matrix.is_rdm)
+    return Representation(matrix.file, Path(matrix.file).stem, matrix.values.shape[1], read, matrix.is_rdm)
 
 
 def _check_memory(plan: Plan) -> None:
-    settings, n = plan.settings, len(plan.shared)
-    if settings.measure != "rsa":
-        return
-    each = count_pairs(n) * np.dtype(stored_type(n)).itemsize
-    needed = each * (2 * len({id(one) for one in (*plan.rows, *plan.columns)}) + 6)
+    n = len(plan.shared)
+    things = {id(one): one for one in (*plan.rows, *plan.columns)}.values()
+    if plan.settings.measure == "rsa":  # dissimilarities and their ranks, and a few more of them while they are sorted
+        numbers = count_pairs(n) * (2 * len(things) + 6)
+    else:  # vectors or products, whichever is smaller; and the vectors of one while it is made
+        numbers = n * (sum(min(one.size, n) for one in things) + 2 * max(one.size for one in things))
+    needed = numbers * np.dtype(stored_type(n)).itemsize
     if needed > _MOST_MEMORY:
         raise CompareError(
-            f"the pairs of {n:,} pictures take {needed / 1e9:.1f} GB of memory: pass a smaller --pictures, or name "
-            "some of the layers with --layer"
+            f"comparing {n:,} pictures takes {needed / 1e9:.1f} GB of memory: pass a smaller --pictures, or name some "
+            "of the layers with --layer"
         )
 
 

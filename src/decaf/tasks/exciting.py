@@ -182,8 +182,9 @@ def draw_exciting(found: Units, out: Path, theme: str = "light") -> int:
         )
         for unit in found.units
     ]
-    kind = "highest values, about in the middle of the square" if found.grid else "highest values"
-    title = f"{features.meta['settings']['net']}, {found.layer}: {kind}, of {found.pictures:,} picture{'s' * (found.pictures != 1)}"
+    many = f"{found.pictures:,} picture{'s' if found.pictures != 1 else ''}"
+    title = f"{features.meta['settings']['net']}, {found.layer}: highest values in {many}"
+    title += ", about in the middle of the squares" if found.grid else ""
     return save_units(title, rows, out, theme)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,7 @@ def _check_kinds(sets: Sequence[FeatureSet]) -> None:
 
 def _keyed(sets: Sequence[FeatureSet]) -> tuple[list[dict[Key, int]], str]:
     """For each set, what identifies a row -> the row, broken ones left out; in the first way that matches enough."""
-    ways: dict[str, Callable[[FeatureSet], Sequence[Any]]] = {
+    ways: dict[str, Callable[[FeatureSet], Iterable[Any]]] = {
         "path": lambda features: features.paths,
         "path within the source": _from_source,
         "content": lambda features: features.checksums,
@@ -127,7 +127,7 @@ def _keyed(sets: Sequence[FeatureSet]) -> tuple[list[dict[Key, int]], str]:
     return first, "path"
 
 
-def _keys(features: FeatureSet, names: Sequence[Any]) -> dict[Key, int]:
+def _keys(features: FeatureSet, names: Iterable[Any]) -> dict[Key, int]:
     times: Counter[Key] = Counter()
     keys: dict[Key, int] = {}
     columns = (names, features.regions, features.views, features.broken)
