@@ -11,6 +11,7 @@ DecafError
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
+├── MapError          features or settings no map can be made of (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
@@ -58,6 +59,10 @@ class ProbeError(DecafError, ValueError):
 
 class ModelError(DecafError, ValueError):
     """The file holds no fitted model, or one that is damaged. Fit it anew, or name another."""
+
+
+class MapError(DecafError, ValueError):
+    """The features or settings make no map, or its figure cannot be written. The message names them."""
 
 
 class TaskError(DecafError, ValueError):
