@@ -18,9 +18,6 @@ from decaf.tasks.pictures import Pictures
 from decaf.viz.figures import ENDINGS
 from decaf.viz.map import Drawn, Panel, save_map
 from decaf.viz.map_thumbnails import MOST, Thumbnail
-from decaf.viz.theme import theme
-
-_FEWEST_COLOURED = 2
 
 
 def check_figure(out: str) -> Path:
@@ -56,13 +53,13 @@ def draw_maps(
     names = points.labels if points.has_labels else None
     panels = [
         Panel(
-            f"{mapped.layer}, {mapped.size:,} numbers",
+            f"{mapped.layer}, {mapped.size:,} numbers" + (f"; pictures: {enlarged}" if enlarged else ""),
             panel_note(mapped, colour),
             mapped.drawn.coordinates,
             colours,
             shapes,
             names,
-            _thumbnails(points, mapped, colours, enlarged, dark) if enlarged else (),
+            _thumbnails(points, mapped, colours, enlarged) if enlarged else (),
         )
         for mapped in maps
     ]
@@ -80,41 +77,36 @@ def panel_note(mapped: Mapped, colour: str) -> str:
     kinds = [kind for kind in ("label", "group", "domain") if kind in mapped.places]
     if not kinds:
         return ""
-    k = mapped.places[kinds[0]].purity.k
+    k = mapped.places[kinds[0]].k
     parts = [
-        f"{mapped.places[kind].purity.mean:.0%} of the same {_WORDS[kind]} (chance {_chance(mapped.places[kind])})"
+        f"{mapped.places[kind].purity:.0%} same {_WORDS[kind]} (chance {_chance(mapped.places[kind])})"
         for kind in kinds
         if kind != "domain" or colour == "domain"
     ]
-    return f"{k} nearest neighbours here: " + ", ".join(parts)
+    return f"of {k} neighbours here: " + ", ".join(parts)
 
 
 _WORDS = {"label": "class", "group": "group", "domain": "domain"}
 
 
 def _chance(quality: Quality) -> str:
-    return f"{quality.purity.chance:.1%}" if quality.purity.chance < 0.1 else f"{quality.purity.chance:.0%}"
+    return f"{quality.chance:.1%}" if quality.chance < 0.1 else f"{quality.chance:.0%}"
 
 
-def _thumbnails(
-    points: Points, mapped: Mapped, colours: NDArray[np.object_], enlarged: str, dark: bool
-) -> list[Thumbnail]:
+def _thumbnails(points: Points, mapped: Mapped, colours: NDArray[np.object_], enlarged: str) -> list[Thumbnail]:
     rows = np.flatnonzero(points.labels == enlarged)
     if not len(rows):
         known = sorted({str(label) for label in points.labels if label is not None})
         raise UnknownName(f"no class {enlarged!r} to enlarge: name one of {', '.join(known[:20])}")
     rows = rows[mapped.drawn.drawn[rows]]
     rows = rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int)]
-    names = sorted({str(name) for name in colours if name is not None})
-    style = dict(zip(names, theme(dark).styles(len(names)), strict=True))
     starts = np.cumsum([0, *map(len, points.sets)])
     pictures = [Pictures(features) for features in points.sets]
     found = []
     for row in rows:
         number = int(np.searchsorted(starts, row, side="right")) - 1
-        frame = style[str(colours[row])][0] if len(names) <= len(theme(dark).series) and colours[row] else ""
         x, y = mapped.drawn.coordinates[row]
-        found.append(Thumbnail((x, y), partial(pictures[number].load, int(row - starts[number])), frame))
+        found.append(Thumbnail((x, y), partial(pictures[number].load, int(row - starts[number])), colours[row]))
     return found
 
 
@@ -133,7 +125,7 @@ def table(maps: Sequence[Mapped]) -> list[list[str]]:
                 [
                     mapped.layer,
                     _WORDS[kind],
-                    *(f"{value:.3f}" for value in (of_features.purity.mean, of_map.purity.mean, of_map.purity.chance)),
+                    *(f"{value:.3f}" for value in (of_features.purity, of_map.purity, of_map.chance)),
                     _number(of_features.silhouette),
                     _number(of_map.silhouette),
                     _number(mapped.trust),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,12 +231,7 @@ def _mapped(points: Points, layer: str, request: Request, tell: Tell) -> Mapped:
         kept.value,
         kept.path,
         kept.built,
-        _qualities(X, known, settings.seed),
-        _qualities(places, known, settings.seed),
+        measure(X, known, seed=settings.seed),
+        measure(places, known, seed=settings.seed),
         trustworthiness(X, places, seed=settings.seed),
     )
-
-
-def _qualities(X: NDArray[Any], known: dict[str, NDArray[np.object_]], seed: int) -> dict[str, Quality]:
-    found = {kind: measure(X, values, seed=seed) for kind, values in known.items()}
-    return {kind: quality for kind, quality in found.items() if quality is not None}

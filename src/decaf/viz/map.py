@@ -86,8 +86,9 @@ def save_map(panels: Sequence[Panel], out: Path, dark: bool = False, legend: str
         axes = figure.add_axes((left / width, bottom / height, side / width, tall / height))
         _frame(axes, panel, look, tall / side)
         _draw_points(axes, panel, keys, look)
-        missing += draw_thumbnails(axes, panel.thumbnails, look)
-        unnamed += write_names(axes, panel, look) if panel.names is not None else 0
+        taken, unseen = draw_thumbnails(axes, panel.thumbnails, keys.colour, look)
+        unnamed += write_names(axes, panel, look, taken) if panel.names is not None else 0
+        missing += unseen
     keys.draw(figure, legend)
     save_figure(figure, out)
     return Drawn(unnamed, missing)
@@ -101,18 +102,24 @@ class _Keys:
         self._names = _ordered(panel.colours for panel in panels)
         self._shapes = _ordered(panel.shapes for panel in panels if panel.shapes is not None)
         self.has_grey = any(name is None for panel in panels for name in panel.colours)
-        if len(self._names) > MOST_IN_LEGEND or len(self._shapes) > 1:
-            self.style = dict(zip(self._names, self._spread(panels[-1]), strict=True))
-        else:
-            self.style = dict(zip(self._names, look.styles(len(self._names)), strict=True))
+        few = len(self._names) <= len(look.series)
+        colours = range(len(self._names)) if few else self._spread(panels[-1])
+        users: list[list[object]] = [[] for _ in look.series]
+        self.style: dict[object, tuple[str, str]] = {}
+        for name, colour in zip(self._names, colours, strict=True):
+            marker = len(users[colour]) if len(self._names) <= MOST_IN_LEGEND else 0
+            users[colour].append(name)
+            self.style[name] = (look.series[colour], MARKERS[marker % len(MARKERS)])
 
-    def _spread(self, panel: Panel) -> list[tuple[str, str]]:
-        """Colours so that clusters side by side differ."""
+    def _spread(self, panel: Panel) -> list[int]:
+        """The number of a colour for each name: clusters side by side differ."""
         places = np.array([anchor(panel.places[panel.colours == name]) for name in self._names])
         places = np.nan_to_num(places, nan=1e9)
         distances = np.linalg.norm(places[:, None] - places[None], axis=2)
-        chosen = apart(distances.tolist(), len(self._look.series))
-        return [(self._look.series[number], MARKERS[0]) for number in chosen]
+        return apart(distances.tolist(), len(self._look.series))
+
+    def colour(self, name: object) -> str:
+        return self.style[name][0] if name in self.style else self._look.line
 
     def marker(self, shape: object) -> str:
         return MARKERS[self._shapes.index(shape) % len(MARKERS)]

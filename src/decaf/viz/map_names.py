@@ -48,8 +48,14 @@ def anchor(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.median(points[np.argsort(distances[densest], kind="stable")[: near + 1]], axis=0))
 
 
-def write_names(axes: Any, panel: Panel, look: Theme) -> int:
+def write_names(axes: Any, panel: Panel, look: Theme, taken: list[Box]) -> int:
     """Write each name at its anchor or a little beside it, those of large classes first.
+
+    Args:
+        axes: with limits set.
+        panel: names and places.
+        look: colours.
+        taken: what else may not be covered, in pixels; the names are added.
 
     Returns:
         How many names found no free place and are left out.
@@ -57,7 +63,6 @@ def write_names(axes: Any, panel: Panel, look: Theme) -> int:
     assert panel.names is not None
     names, counts = np.unique([str(name) for name in panel.names if name is not None], return_counts=True)
     size = 9.5 if len(names) <= _MANY else 7
-    taken: list[Box] = []
     unwritten = 0
     for name in names[np.argsort(-counts, kind="stable")]:
         at = anchor(panel.places[panel.names == name])

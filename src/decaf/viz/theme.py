@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from decaf.viz.figures import BLUE, GREEN, ORANGE
 
@@ -21,11 +20,6 @@ class Theme:
     soft: str
     line: str
     series: tuple[str, ...]
-
-    def styles(self, n: int) -> list[tuple[str, str]]:
-        """Colour and marker of n series: all colours as circles, then all as triangles and so on, then anew."""
-        pairs = [(colour, marker) for marker, colour in product(MARKERS, self.series)]
-        return [pairs[number % len(pairs)] for number in range(n)]
 
 
 # Okabe and Ito (2008) without yellow, which white swallows; the dark ones are lighter, with yellow for amber.
