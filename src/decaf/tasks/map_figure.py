@@ -49,7 +49,7 @@ def draw_maps(
         UnknownName: no such class, or nothing to colour by.
     """
     colours = points.of(colour)
-    shapes = points.domains if len(points.sets) > 1 and colour != "domain" else None
+    shapes = points.domains if points.has_domains and colour != "domain" else None
     names = points.labels if points.has_labels else None
     panels = [
         Panel(
@@ -73,20 +73,14 @@ def _legend(points: Points, colour: str) -> str:
 
 
 def panel_note(mapped: Mapped, colour: str) -> str:
-    """One line: of the nearest neighbours on the map, how many are of the same class."""
-    kinds = [kind for kind in ("label", "group", "domain") if kind in mapped.places]
-    if not kinds:
-        return ""
-    k = mapped.places[kinds[0]].k
-    parts = [
-        f"{mapped.places[kind].purity:.0%} same {_WORDS[kind]} (chance {_chance(mapped.places[kind])})"
-        for kind in kinds
-        if kind != "domain" or colour == "domain"
-    ]
-    return f"of {k} neighbours here: " + ", ".join(parts)
+    """One line: of the nearest neighbours on the map, how many are of the same class and group."""
+    wanted = ("label", "across") if colour == "domain" else ("label", "group")
+    found = [(_WORDS[kind], mapped.places[kind]) for kind in wanted if kind in mapped.places]
+    parts = [f"{quality.purity:.0%} same {words} (chance {_chance(quality)})" for words, quality in found]
+    return f"of {found[0][1].k} neighbours here: " + "; ".join(parts) if parts else ""
 
 
-_WORDS = {"label": "class", "group": "group", "domain": "domain"}
+_WORDS = {"label": "class", "group": "group", "domain": "domain", "across": "class, in other domains"}
 
 
 def _chance(quality: Quality) -> str:
