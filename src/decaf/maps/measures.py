@@ -140,7 +140,8 @@ class _Way:
         means[at, own] = np.inf
         beside = means.min(axis=1)
         largest = np.maximum(within, beside)
-        return np.where((others > 0) & (largest > 0), (beside - within) / np.where(largest > 0, largest, 1), 0.0)
+        counts = (others > 0) & (largest > 0) & np.isfinite(largest)
+        return np.divide(beside - within, largest, out=np.zeros(len(own)), where=counts)
 
     def quality(self) -> Quality:
         own, same, silhouettes = map(np.concatenate, zip(*self._found, strict=True))

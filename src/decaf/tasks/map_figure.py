@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from decaf.errors import MapError, UnknownName
 from decaf.maps import Quality
+from decaf.maps.measures import K
 from decaf.tasks.mapping import Mapped, Points
 from decaf.tasks.model_file import check_target
 from decaf.tasks.pictures import Pictures
@@ -75,16 +76,17 @@ def _legend(points: Points, colour: str) -> str:
 def panel_note(mapped: Mapped, colour: str) -> str:
     """One line: of the nearest neighbours on the map, how many are of the same class and group."""
     wanted = ("label", "across") if colour == "domain" else ("label", "group")
-    found = [(_WORDS[kind], mapped.places[kind]) for kind in wanted if kind in mapped.places]
-    parts = [f"{quality.purity:.0%} same {words} (chance {_chance(quality)})" for words, quality in found]
-    return f"of {found[0][1].k} neighbours here: " + "; ".join(parts) if parts else ""
+    said = {"label": "same class", "group": "same group", "across": "same class across domains"}
+    found = {said[kind]: mapped.places[kind] for kind in wanted if kind in mapped.places}
+    parts = [f"{quality.purity:.0%} {words} (chance {_chance(quality)})" for words, quality in found.items()]
+    return f"of {K} neighbours: " + ", ".join(parts) if parts else ""
 
 
 _WORDS = {"label": "class", "group": "group", "domain": "domain", "across": "class, in other domains"}
 
 
 def _chance(quality: Quality) -> str:
-    return f"{quality.chance:.1%}" if quality.chance < 0.1 else f"{quality.chance:.0%}"
+    return f"{quality.chance:.1%}" if quality.chance < 0.095 else f"{quality.chance:.0%}"
 
 
 def _thumbnails(points: Points, mapped: Mapped, colours: NDArray[np.object_], enlarged: str) -> list[Thumbnail]:
