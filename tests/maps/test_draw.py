@@ -80,7 +80,9 @@ def test_a_few_rows_have_places_and_the_map_says_what_it_is(n: int) -> None:
     X, _ = clusters(n)
     drawn = draw_map(X)
     assert np.isfinite(drawn.coordinates).all() and drawn.coordinates.shape == (n, 2)
-    assert any(("too few" if 1 < n < 5 else "same features" if n == 1 else "Perplexity") in note for note in drawn.notes)
+    assert any(
+        ("too few" if 1 < n < 5 else "same features" if n == 1 else "Perplexity") in note for note in drawn.notes
+    )
     assert np.isfinite(place(X[:1], X, drawn)).all()
 
 

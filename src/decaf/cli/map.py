@@ -90,6 +90,8 @@ def map_command(
 
     file = check_figure(out)
     request = Request(layers, MapSettings(**settings), colour or "", groups, labels, model, place)
+    if place and not other:
+        raise click.UsageError("--place needs a second folder, whose pictures are put into the map of the first")
     points = read_points(open_sets([folder, *([other] if other else [])]), request)
     chosen = choose_colour(points, request.colour)
     with share_bar(as_json) as tell:

@@ -141,7 +141,7 @@ class _Way:
         beside = means.min(axis=1)
         largest = np.maximum(within, beside)
         counts = (others > 0) & (largest > 0) & np.isfinite(largest)
-        return np.divide(beside - within, largest, out=np.zeros(len(own)), where=counts)
+        return np.asarray(np.divide(beside - within, largest, out=np.zeros(len(own)), where=counts))
 
     def quality(self) -> Quality:
         own, same, silhouettes = map(np.concatenate, zip(*self._found, strict=True))

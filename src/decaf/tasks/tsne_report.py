@@ -87,7 +87,7 @@ def _domain_bias(found: Found) -> Iterator[tuple[str, str, bool]]:
         yield (
             "Section 4.2: late layers lose some of the domain bias",
             f"The silhouette of the domains, in the features, is {values[0]:.2f} with {first.layer} and "
-            f"{values[1]:.2f} with {last.layer}: 0 where domains do not part. Close neighbours still are of one domain: "
+            f"{values[1]:.2f} with {last.layer}: 0 where they do not part. Near neighbours still are of one domain: "
             f"{_shares(found)} of the 10 nearest on the map.",
             values[1] < values[0],  # type: ignore[operator]
         )
