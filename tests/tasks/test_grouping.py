@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from decaf.errors import TableError, UnknownName
 from decaf.nets.labels import ilsvrc_labels, ilsvrc_synsets
 from decaf.tasks import caltech101
-from decaf.tasks.grouping import CUT, TABLES, known_groups, read_groups
+from decaf.tasks.grouping import CUT, TABLES, known_groups, read_groups, readable
 
 
 def classes() -> list[str]:
@@ -74,6 +75,12 @@ def test_a_table_is_taken_where_it_knows_nine_in_ten() -> None:
     wnids = classes()[::50]
     found = known_groups([f"val/{name}/1.jpg" for name in wnids], wnids)
     assert found is not None and found.name == "wordnet"
+
+
+def test_ids_are_shown_as_words() -> None:
+    labels = np.array(["n01440764", None, "n99999999", "cat", "n02084071"], dtype=object)
+    assert readable(labels).tolist() == ["tench", None, "n99999999", "cat", "dog"]
+    assert readable(labels[3:4]).tolist() == ["cat"]
 
 
 def test_classes_of_two_folders() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from decaf.errors import MapError, UnknownName
 from decaf.maps import Quality
 from decaf.maps.measures import K
+from decaf.tasks.grouping import readable
 from decaf.tasks.mapping import Mapped, Points
 from decaf.tasks.model_file import check_target
 from decaf.tasks.pictures import Pictures
@@ -49,9 +50,9 @@ def draw_maps(
     Raises:
         UnknownName: no such class, or nothing to colour by.
     """
-    colours = points.of(colour)
+    colours = readable(points.of(colour))
     shapes = points.domains if points.has_domains and colour != "domain" else None
-    names = points.labels if points.has_labels else None
+    names = readable(points.labels) if points.has_labels else None
     panels = [
         Panel(
             f"{mapped.layer}, {mapped.size:,} numbers" + (f"; pictures: {enlarged}" if enlarged else ""),
