@@ -46,6 +46,55 @@ class Quality:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What is measured of a map and of the features it was made of.
+
+    Attributes:
+        features, places: by what the rows are labelled with, and `across` for the first of these in other domains.
+        trust: trustworthiness; None where there are fewer than three rows.
+    """
+
+    features: Mapping[str, Quality]
+    places: Mapping[str, Quality]
+    trust: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Numbers:
+        """What `to_dict` gave."""
+
+        def qualities(of: str) -> dict[str, Quality]:
+            return {name: Quality(**one) for name, one in said[of].items()}
+
+        return cls(qualities("features"), qualities("places"), said["trust"])
+
+
+def number(
+    X: NDArray[Any], places: NDArray[np.float64], labels: Mapping[str, Labels], domains: Labels | None, seed: int = 0
+) -> Numbers:
+    """All that is measured of a map.
+
+    Args:
+        X: (n, d) features, transformed as for the map.
+        places: (n, 2) on the map.
+        labels: name -> (n,), as for `measure`; with domains, the first is also measured across them.
+        domains: (n,), or None.
+        seed: of the rows that are looked at where there are more than 10,000.
+    """
+    ways = dict(labels) if domains is None else {**labels, "domain": domains}
+
+    def all_of(Y: NDArray[Any]) -> dict[str, Quality]:
+        found = measure(Y, ways, seed=seed)
+        across = None if domains is None else measure_across(Y, next(iter(labels.values())), domains, seed=seed)
+        return found | ({"across": across} if across else {})
+
+    return Numbers(all_of(X), all_of(places), trustworthiness(X, places, seed=seed))
+
+
 def measure(X: NDArray[Any], labels: Mapping[str, Labels], k: int = K, seed: int = 0) -> dict[str, Quality]:
     """Purity and silhouette for each of several ways to label the same rows.
 
