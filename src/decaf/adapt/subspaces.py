@@ -167,10 +167,10 @@ def dimension_of(asked: int | None, source: Floats, target: Floats, most: int) -
     return asked
 
 
-def check_dimension(k: int, bases: list[Floats]) -> None:
+def check_dimension(k: int, bases: list[Floats], names: tuple[str, ...] = ("the source", "the target")) -> None:
     """Raise AdaptError unless each basis has k directions."""
-    for what, basis in zip(("source", "target"), bases, strict=True):
+    for what, basis in zip(names, bases, strict=True):
         if basis.shape[1] < k:
             raise AdaptError(
-                f"dimension = {k}: the {what} varies in {basis.shape[1]} directions; give at most that, or more rows"
+                f"dimension = {k}: {what} varies in {basis.shape[1]} directions; give at most that, or more rows"
             )
