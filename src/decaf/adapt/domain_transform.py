@@ -25,10 +25,10 @@ from scipy import linalg
 from decaf.errors import AdaptError
 from decaf.probe.losses import Floats, Line, SquaredHinge
 
-STEPS = 200  # of Newton's method, which ends after ten or so
+STEPS = 100  # of Newton's method, which ends after ten or so
 RISE = 10.0  # of the cost, from one problem on the way to the next
 ROUGHLY = 1e-2  # relative gap of problems on the way
-CG_STEPS = 2000  # of one Newton step
+CG_STEPS = 500  # of one Newton step
 FORCING = 1e-3  # relative residual of a Newton step
 
 
@@ -114,16 +114,16 @@ class _Problem:
 
     def minimise(self, c: float, tol: float) -> Floats:
         """The best B. Where c is large, the bests of smaller ones lead to it: few margins change sides at a time."""
-        B = np.zeros((self.U.shape[1], self.V.shape[1]))
+        B: Floats = np.zeros((self.U.shape[1], self.V.shape[1]))
         steps = int(np.log(max(c * self.squares.max(initial=0), 1)) / np.log(RISE))
-        for power in range(steps, 0, -1):
-            B, _ = self._descend(B, c / RISE**power, max(tol, ROUGHLY))
-        B, gap = self._descend(B, c, tol)
-        if gap > tol:
-            raise AdaptError(
-                f"the transform of the target is {gap:.0e} from its optimum, not {tol:.0e}: scale the features, or "
-                "raise tol or transform_weight"
-            )
+        for power in range(steps, -1, -1):
+            goal = tol if power == 0 else max(tol, ROUGHLY)
+            B, gap = self._descend(B, c / RISE**power, goal)
+            if gap > goal:
+                raise AdaptError(
+                    f"the transform of the target is {gap:.0e} from its optimum, not {goal:.0e}: scale the features, "
+                    "or raise tol or transform_weight"
+                )
         return B
 
     def _descend(self, B: Floats, c: float, tol: float) -> tuple[Floats, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,8 @@ from decaf.adapt.domain_transform import LowRank, best_transform
 from decaf.adapt.domains import Domains, Mask
 from decaf.adapt.subspaces import check_dimension, dimension_of, pca_basis
 from decaf.errors import AdaptError
-from decaf.probe import LinearProbe
+from decaf.probe import LinearProbe, ScalingWarning
+from decaf.probe.design import badly_scaled, warn_badly_scaled
 from decaf.probe.losses import Floats, SquaredHinge
 from decaf.probe.path import hinge_of
 
@@ -111,6 +113,9 @@ class MMDT(Adapter):
     def _fit_on(self, X: Floats, y: NDArray[np.intp], target: Mask) -> LinearProbe:
         weights = np.where(target, self.target_weight, self.source_weight)
         rows = self._with_ones(np.asarray(X, np.float64))
+        bad = badly_scaled(rows[:, :-1])
+        if len(bad):
+            warn_badly_scaled(bad)
         problem = _Problem(rows, y, target, weights, self.transform_weight, self.classifier)
         state, self.objective_ = _alternate(problem, self.max_iter, self.tol)
         self._transform, self.n_iter_ = state.transform, len(self.objective_) // 2
@@ -155,7 +160,9 @@ class _Problem:
 
     def planes_step(self, transform: LowRank) -> _State:
         """The best theta for W."""
-        return _State(transform, self.classifier().fit(self.mapped(transform), self.y, self.weights))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScalingWarning)  # the 1, once it is mapped; the rest has been looked at
+            return _State(transform, self.classifier().fit(self.mapped(transform), self.y, self.weights))
 
     def transform_step(self, probe: LinearProbe, tol: float) -> _State:
         """The best W for theta."""
