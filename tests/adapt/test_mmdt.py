@@ -89,7 +89,7 @@ def test_rows_of_zeros_and_copies_of_rows_and_planes():
 
 def test_what_floating_point_cannot_solve_is_said():
     planes, X, signs = problem(0, 5, 30, 40)
-    with pytest.raises(AdaptError, match="from its optimum, not .*: scale the features, or raise tol"):
+    with pytest.raises(AdaptError, match=r"from its optimum, not .*: scale the features, or raise tol"):
         best_transform(planes * 1e8, X * np.geomspace(1, 1e8, 40), signs, 1e8, 1e-8, 1e-12)
 
 

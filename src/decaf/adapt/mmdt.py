@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from decaf.adapt.base import Adapter
 from decaf.adapt.domain_transform import LowRank, best_transform
 from decaf.adapt.domains import Domains, Mask
-from decaf.adapt.subspaces import check_dimension, dimension_of, pca_basis
+from decaf.adapt.subspaces import check_asked, check_dimension, pca_basis
 from decaf.errors import AdaptError
 from decaf.probe import LinearProbe, ScalingWarning
 from decaf.probe.design import badly_scaled, warn_badly_scaled
@@ -193,6 +193,6 @@ def _alternate(problem: _Problem, max_iter: int, tol: float) -> tuple[_State, li
 def _directions(domains: Domains, k: int) -> Floats:
     """(d, k): principal directions of all rows of both domains."""
     most = min(domains.X.shape[1], len(domains.X) - 1)
-    basis = pca_basis(domains.X, dimension_of(k, domains.rows(False), domains.rows(True), most))
+    basis = pca_basis(domains.X, check_asked(k, domains.rows(False), domains.rows(True), most))
     check_dimension(k, [basis], ("both domains together",))
     return basis
