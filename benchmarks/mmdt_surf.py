@@ -9,6 +9,7 @@ projected onto 20 principal directions. The authors' own splits are not used, bu
 
 Columns: the probe on the labelled target (T), on both with the weights of MMDT (ST), MMDT as in the published code
 (transform_weight 2e4), and with the weight of the paper's objective (1). Mean accuracy in %, and its standard error.
+`quoted`: what Courty et al. (Optimal transport for domain adaptation, TPAMI 2017, table 5) report for MMDT.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from decaf.adapt import MMDT, SourceAndTarget, TargetOnly
+from decaf.adapt.subspaces import pca_basis
 from decaf.probe import LinearProbe
 
 DOMAINS = {"A": "amazon", "W": "webcam", "D": "dslr", "C": "caltech10"}
@@ -31,6 +33,11 @@ MODELS = {
     "published": lambda: MMDT(transform_weight=2e4),
     "paper": lambda: MMDT(transform_weight=1.0),
 }
+
+QUOTED = {
+    "A->W": 64.6, "A->D": 56.7, "A->C": 36.4, "W->A": 47.7, "W->D": 67.0, "W->C": 32.2,
+    "D->A": 46.9, "D->W": 74.1, "D->C": 34.1, "C->A": 49.4, "C->W": 63.8, "C->D": 56.5,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -42,15 +49,21 @@ def main() -> None:
     arguments = parser.parse_args()
     data = {letter: load(arguments.folder, name) for letter, name in DOMAINS.items()}
     print(f"seed {arguments.seed}, {arguments.splits} splits")
-    print("pair    " + "".join(f"{name:>18}" for name in MODELS))
+    print("pair    " + "".join(f"{name:>18}" for name in MODELS) + "  quoted")
     found = {}
     for source, target in itertools.permutations(DOMAINS, 2):
         pair = f"{source}->{target}"
         scores = run(data[source], data[target], 20 if source == "A" else 8, arguments.splits, arguments.seed)
         found[pair] = {name: values.tolist() for name, values in scores.items()}
-        print(f"{pair:8}" + "".join(f"{cell(values):>18}" for values in scores.values()), flush=True)
+        print(
+            f"{pair:8}" + "".join(f"{cell(values):>18}" for values in scores.values()) + f"{QUOTED[pair]:8}", flush=True
+        )
     means = {name: np.mean([np.mean(scores[name]) for scores in found.values()]) for name in MODELS}
-    print("mean    " + "".join(f"{100 * mean:>18.1f}" for mean in means.values()))
+    print(
+        "mean    "
+        + "".join(f"{100 * mean:>18.1f}" for mean in means.values())
+        + f"{np.mean(list(QUOTED.values())):8.1f}"
+    )
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -78,7 +91,7 @@ def run(
         random = np.random.default_rng([seed, split])
         of_source, of_target = drawn(source[1], per_class, random), drawn(target[1], 3, random)
         X = np.vstack([source[0][of_source], target[0]])
-        X = X @ np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[2][:20].T
+        X = X @ pca_basis(X, 20)
         hidden = np.setdiff1d(np.arange(len(target[1])), of_target)
         seen = target[1].copy()
         seen[hidden] = -1
