@@ -177,11 +177,12 @@ def test_augmentation_with_another_kernel_is_the_support_vector_machine_on_it():
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
-def test_coral_is_the_formula():
-    pair = rotated()
+@pytest.mark.parametrize("d", [12, 200])
+def test_coral_is_the_formula(d):
+    pair = rotated(d=d)
     source, target = pair.X[~pair.target], pair.X[pair.target]
     model = CORAL(ridge=0.7, prepare="none").fit(pair.X, pair.seen, sample_domain=pair.domain)
-    Cs, Ct = (np.cov(X.T) + 0.7 * np.eye(12) for X in (source, target))
+    Cs, Ct = (np.cov(X.T) + 0.7 * np.eye(d) for X in (source, target))
     expected = source @ linalg.inv(linalg.sqrtm(Cs)) @ linalg.sqrtm(Ct)
     np.testing.assert_allclose(model._coordinates(source, np.zeros(len(source), bool)), expected, atol=1e-9)
     np.testing.assert_array_equal(model._coordinates(target, np.ones(len(target), bool)), target)
