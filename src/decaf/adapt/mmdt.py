@@ -16,7 +16,6 @@ from decaf.adapt.domains import Domains, Mask
 from decaf.adapt.subspaces import check_asked, check_dimension, pca_basis
 from decaf.errors import AdaptError
 from decaf.probe import LinearProbe, ScalingWarning
-from decaf.probe.design import badly_scaled, warn_badly_scaled
 from decaf.probe.losses import Floats, SquaredHinge
 from decaf.probe.path import hinge_of
 
@@ -36,10 +35,10 @@ class MMDT(Adapter):
     l is the squared hinge max(0, 1 - m)^2. The paper writes the hinge; its code trains theta by LIBLINEAR's default,
     which is the squared one, and W with squared slacks. It makes both optima unique, and one objective for both steps.
 
-    The settings of the published code are prepare="l2-zscore", dimension=20, transform_weight=2e4 and the defaults of
-    the others. The paper's objective has transform_weight=1, but the code weighs slacks in the step for W by gamma / 2,
-    gamma = 1e-4, where those in the step for theta weigh 1: W stays near I. Only J below is made smaller in each step.
-    The code ends with a step for W, this with one more for theta.
+    The settings of the published code are prepare="l2-zscore", dimension=20, transform_weight=2e4 and the other
+    defaults. The paper's objective has transform_weight=1; but in its code squared slacks weigh gamma / 2 = 5e-5 in the
+    step for W, and 1 in that for theta, which is the weight 2e4, and leaves W within 0.01 of I. The code ends with a
+    step for W, this with one more for theta.
 
     Args:
         source_weight, target_weight: of the loss of each labelled row.
@@ -113,9 +112,6 @@ class MMDT(Adapter):
     def _fit_on(self, X: Floats, y: NDArray[np.intp], target: Mask) -> LinearProbe:
         weights = np.where(target, self.target_weight, self.source_weight)
         rows = self._with_ones(np.asarray(X, np.float64))
-        bad = badly_scaled(rows[:, :-1])
-        if len(bad):
-            warn_badly_scaled(bad)
         problem = _Problem(rows, y, target, weights, self.transform_weight, self.classifier)
         state, self.objective_ = _alternate(problem, self.max_iter, self.tol)
         self._transform, self.n_iter_ = state.transform, len(self.objective_) // 2
@@ -161,7 +157,7 @@ class _Problem:
     def planes_step(self, transform: LowRank) -> _State:
         """The best theta for W."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ScalingWarning)  # the 1, once it is mapped; the rest has been looked at
+            warnings.simplefilter("ignore", ScalingWarning)  # of the time float64 takes, which `tol` needs anyway
             return _State(transform, self.classifier().fit(self.mapped(transform), self.y, self.weights))
 
     def transform_step(self, probe: LinearProbe, tol: float) -> _State:
