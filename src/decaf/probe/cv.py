@@ -53,7 +53,7 @@ class LinearProbeCV(LinearClassifier):
             (train, validation); or a scikit-learn splitter.
         transforms: the transforms to choose from.
         C_fixed: C where there is nothing to validate on: one image per class. A NothingToValidate warning says so.
-        dropout, dropout_form, n_copies, class_weight, tol, max_iter, n_jobs: as in `LinearProbe`.
+        dropout, dropout_form, n_copies, class_weight, fit_intercept, tol, max_iter, n_jobs: as in `LinearProbe`.
         random_state: seed of the held-out images and of the dropout masks.
 
     Attributes:
@@ -74,6 +74,7 @@ class LinearProbeCV(LinearClassifier):
         dropout_form: str = "copies",
         n_copies: int = 4,
         class_weight: str | Mapping[Any, float] | None = None,
+        fit_intercept: bool = True,
         tol: float = 1e-4,
         max_iter: int = 1000,
         n_jobs: int | None = None,
@@ -88,6 +89,7 @@ class LinearProbeCV(LinearClassifier):
         self.dropout_form = dropout_form
         self.n_copies = n_copies
         self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
         self.n_jobs = n_jobs
