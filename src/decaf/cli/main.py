@@ -15,6 +15,7 @@ _COMMANDS = (
     "probe",
     "fit",
     "predict",
+    "search",
     "reproduce",
     "nets",
     "layers",
