@@ -19,12 +19,13 @@ from decaf.cli.common import (
 )
 from decaf.viz.text import one_line
 
+THRESHOLD = 0.9  # chosen in benchmarks/search.py
 _SHOWN = 20
 
 
 @click.command()
 @click.argument("folder", metavar="DIR")
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("images", metavar="IMAGE...", nargs=-1)
 @click.option("-k", "k", metavar="N", type=click.IntRange(1), default=10, show_default=True, help="How many to find.")
 @click.option("--layer", metavar="L", help="Which layer; may be left out where DIR has one.")
 @click.option(
@@ -36,6 +37,14 @@ _SHOWN = 20
 )
 @click.option("--boxes", metavar="CSV", default="", help="Search for regions of the IMAGEs; see `decaf extract`.")
 @click.option("--approximate", is_flag=True, help="Compare the likeliest rows only: faster, nearly the same.")
+@click.option("--duplicates", is_flag=True, help="Instead of an IMAGE: groups of nearly the same pictures in DIR.")
+@click.option(
+    "--threshold",
+    metavar="T",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=None,
+    help=f"With --duplicates: the least cosine similarity of a pair; {THRESHOLD} by default.",
+)
 @click.option("-o", "--out", metavar="SHEET.png", default="", help="Draw the pictures that were found.")
 @click.option("--net", "file", metavar="NAME|FILE.onnx", help="The network, where DIR was made with a file.")
 @preprocess_option
@@ -49,6 +58,8 @@ def search(
     metric: str,
     boxes: str,
     approximate: bool,
+    duplicates: bool,
+    threshold: float | None,
     out: str,
     as_json: bool,
     **network: Any,
@@ -58,32 +69,46 @@ def search(
 
     \b
     decaf search features photo.jpg -k 20 -o found.png
-    decaf search features features#12 --layer pool --json
+    decaf search features --duplicates --layer pool --json
     """
-    from decaf.tasks.searching import answer, check_sheet, notes_on, records, write_search_sheet, writing_sheet
+    from decaf.tasks.searching import check_sheet
 
+    if duplicates == bool(images):
+        raise click.UsageError("name an IMAGE to search for, or pass --duplicates")
+    if threshold is not None and not duplicates:
+        raise click.UsageError("--threshold goes with --duplicates")
     if out:
         check_sheet(out)
+    if duplicates:
+        _find_duplicates(_open(folder, layer, metric, False, as_json), threshold or THRESHOLD, out, as_json)
+        return
     index = _open(folder, layer, metric, approximate, as_json)
+    about = _find(index, images, k, boxes, network, out, as_json)
+    about = {"features": folder, "layer": index.layer, "metric": metric, "k": k, "approximate": approximate, **about}
+    if as_json:
+        print_json(about)
+    else:
+        _say(about)
+
+
+def _find(
+    index: Any, images: tuple[str, ...], k: int, boxes: str, network: dict[str, Any], out: str, quiet: bool
+) -> dict[str, Any]:
+    from decaf.tasks.searching import answer, notes_on, records, write_search_sheet, writing_sheet
+
+    missing = None
     with tempfile.TemporaryDirectory(prefix="decaf-") as place:
-        asked = _asked(index, images, boxes, network, Path(place), as_json)
+        asked = _asked(index, images, boxes, network, Path(place), quiet)
         started = time.perf_counter()
         answers = answer(index, asked, k)
         seconds = time.perf_counter() - started
-        found = list(records(answers))
-        notes = notes_on(index, asked)
-        missing = None
+        found, notes = list(records(answers)), notes_on(index, asked)
         if out:
             with writing_sheet(out):
                 missing = write_search_sheet(answers, Path(out))
-    about = {
-        "features": folder,
-        "layer": index.layer,
-        "metric": metric,
-        "k": k,
+    return {
         "rows": len(index.features),
         "left_out": int((~index.matrix.usable).sum()),
-        "approximate": approximate,
         "recall": index.recall,
         "seconds": seconds,
         "files": [str(path) for path in index.files],
@@ -91,10 +116,35 @@ def search(
         "notes": notes,
         "queries": found,
     }
+
+
+def _find_duplicates(index: Any, threshold: float, out: str, as_json: bool) -> None:
+    from decaf.search.duplicates import find_duplicates
+    from decaf.tasks.duplicates import group_records, write_duplicates_sheet
+    from decaf.tasks.searching import writing_sheet
+
+    started = time.perf_counter()
+    with progress_bar(int((index.matrix.norms > 0).sum()), as_json) as progress:
+        groups = find_duplicates(index, threshold, lambda rows: progress(rows, 0))
+    seconds = time.perf_counter() - started
+    missing = None
+    if out:
+        with writing_sheet(out):
+            missing = write_duplicates_sheet(index.features, groups, threshold, Path(out))
+    about = {
+        "features": str(index.features.folder),
+        "layer": index.layer,
+        "threshold": threshold,
+        "rows": len(index.features),
+        "left_out": int((~index.matrix.usable).sum()),
+        "seconds": seconds,
+        "sheet": {"file": out, "not_shown": missing} if out else None,
+        "groups": group_records(index.features, groups),
+    }
     if as_json:
         print_json(about)
     else:
-        _say(about)
+        _say_duplicates(about)
 
 
 def _open(folder: str, layer: str | None, metric: str, approximate: bool, quiet: bool) -> Any:
@@ -130,8 +180,7 @@ def _asked(index: Any, images: tuple[str, ...], boxes: str, network: dict[str, A
 def _say(about: dict[str, Any]) -> None:
     for note in about["notes"]:
         click.echo(f"note: {one_line(note)}", err=True)
-    if about["left_out"]:
-        click.echo(f"note: {about['left_out']:,} rows are broken or hold NaN and are not searched", err=True)
+    _say_left_out(about)
     way = f"approximate, recall@10 {about['recall']:.2f}" if about["approximate"] else "exact"
     click.echo(f"{about['rows']:,} rows, layer {about['layer']}, {about['metric']}; {way}; {about['seconds']:.3f} s")
     for query in about["queries"][:_SHOWN]:
@@ -140,6 +189,37 @@ def _say(about: dict[str, Any]) -> None:
     left = len(about["queries"]) - _SHOWN
     if left > 0:
         click.echo(f"\nand {left:,} more queries: --json lists them all")
+    _say_sheet(about)
+
+
+def _say_duplicates(about: dict[str, Any]) -> None:
+    _say_left_out(about)
+    groups = about["groups"]
+    more = sum(map(len, groups)) - len(groups)
+    click.echo(
+        f"{about['rows']:,} rows, layer {about['layer']}, cosine {about['threshold']:g} or more: "
+        f"{len(groups):,} groups, {more:,} pictures more than one of each; {about['seconds']:.1f} s"
+    )
+    lines = [
+        (number if place == 0 else "", row["row"], f"{row['similarity']:.4f}", one_line(row["path"]),
+         "same file" if row["same_file"] else "")
+        for number, group in enumerate(groups[:_SHOWN], 1)
+        for place, row in enumerate(group[:_SHOWN])
+    ]  # fmt: skip
+    if lines:
+        click.echo()
+        print_table(("group", "row", "similarity", "path", ""), lines, ("group", "row", "similarity"))
+    if len(groups) > _SHOWN or any(len(group) > _SHOWN for group in groups):
+        click.echo(f"the first {_SHOWN} of each: --json lists them all")
+    _say_sheet(about)
+
+
+def _say_left_out(about: dict[str, Any]) -> None:
+    if about["left_out"]:
+        click.echo(f"note: {about['left_out']:,} rows are broken or hold NaN and are left out", err=True)
+
+
+def _say_sheet(about: dict[str, Any]) -> None:
     if about["sheet"]:
         missing = about["sheet"]["not_shown"]
         click.echo(f"\n{about['sheet']['file']}" + (f": {missing} pictures could not be shown" if missing else ""))

@@ -241,7 +241,7 @@ def write_search_sheet(answers: Answers, out: Path) -> int:
     stored = Pictures(index.features)
     rows = list(answers)[:_QUERIES_SHOWN]
     widest = max(len(found) for _, _, found in rows) + 1
-    columns = min(widest, _WIDEST) if len(rows) > 1 or widest <= _WIDEST else 6
+    columns = fitting_columns(widest)
     tiles: list[Tile | None] = []
     for asked, error, found in rows:
         label = asked.features[[asked.row]].labels[0]
@@ -256,6 +256,13 @@ def write_search_sheet(answers: Answers, out: Path) -> int:
     what = "cosine similarity" if index.metric == "cosine" else "Euclidean distance"
     title = f"The nearest of {int(index.matrix.usable.sum()):,} rows: {what}, layer {index.layer}"
     return save_sheet(f"{title}; {shown}" if shown else title, tiles, out, columns)
+
+
+def fitting_columns(tiles: int) -> int:
+    """So many pictures in a row that few places stay empty."""
+    if tiles <= _WIDEST:
+        return tiles
+    return min(range(5, _WIDEST + 1), key=lambda columns: (-tiles % columns, -columns))
 
 
 def _pixels(asked: Asked) -> Callable[[], NDArray[np.uint8]]:
