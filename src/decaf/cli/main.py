@@ -16,6 +16,7 @@ _COMMANDS = (
     "fit",
     "predict",
     "search",
+    "groups",
     "reproduce",
     "nets",
     "layers",

@@ -55,11 +55,19 @@ def check_sheet(path: str) -> None:
         raise SearchError(f"{path}: a sheet is a PNG file, name it so")
 
 
+def sheet_folder(path: str) -> None:
+    """Make a folder for sheets. Raises SearchError where it cannot be."""
+    with writing_sheet(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def writing_sheet(path: str) -> Iterator[None]:
     """Turn what the system says of a file into a SearchError."""
     try:
         yield
+    except FileExistsError:
+        raise SearchError(f"{path} is a file: name a folder") from None
     except OSError as error:
         raise SearchError(f"cannot write {path} ({error.strerror or error}): make room or name another file") from None
 
