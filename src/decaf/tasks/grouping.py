@@ -46,6 +46,11 @@ class Named:
     labels: tuple[tuple[str, int], ...]
 
     @property
+    def likely(self) -> list[tuple[str, float]]:
+        """Names with their scores."""
+        return list(zip(self.names, self.scores, strict=True))
+
+    @property
     def title(self) -> str:
         """The first word of the nearest class, or the most frequent label, or nothing."""
         if self.names:
@@ -181,18 +186,19 @@ def _write_sheets(
             Tile(partial(pictures.load, row), label or os.path.basename(path), (f"{grouping.typical[row]:.3f}",))
             for row, label, path in zip(members[:_SHOWN].tolist(), shown.labels, shown.paths, strict=True)
         ]
-        said = ", ".join(
-            f"{name.split(',')[0]} {score:.2f}" for name, score in zip(words.names, words.scores, strict=True)
-        )
-        title = f"Group {group + 1}: {len(members):,} rows{'; like ' if said else ''}{said}"
+        title = f"Group {group + 1}: {len(members):,} rows{_like(words)}"
         missing += save_sheet(title, tiles, out / f"group-{group + 1:0{digits}d}.png")
         labels = ", ".join(f"{label} {count:,}" for label, count in words.labels[:1])
         notes = (f"group {group + 1}: {len(members):,} rows", labels)
         first.append(Tile(partial(pictures.load, int(members[0])), words.title or f"group {group + 1}", notes))
-    save_sheet(
-        f"{len(grouping)} groups, the largest first: the most typical picture of each", first, out / "overview.png", 8
-    )
+    title = f"{len(grouping)} groups, the largest first: the most typical picture of each"
+    save_sheet(title, first, out / "overview.png", 8)
     return missing
+
+
+def _like(words: Named) -> str:
+    said = [f"{name.split(',')[0]} {score:.2f}" for name, score in words.likely]
+    return f"; like {', '.join(said)}" if said else ""
 
 
 def summary(grouping: Grouping, named: Sequence[Named], agreed: Agreement | None) -> dict[str, Any]:
@@ -205,9 +211,7 @@ def summary(grouping: Grouping, named: Sequence[Named], agreed: Agreement | None
             {
                 "group": number + 1,
                 "rows": size,
-                "like": [
-                    {"class": name, "score": score} for name, score in zip(words.names, words.scores, strict=True)
-                ],
+                "like": [{"class": name, "score": score} for name, score in words.likely],
                 "labels": dict(words.labels),
             }
             for number, (size, words) in enumerate(zip(sizes, named, strict=True))
