@@ -29,6 +29,7 @@ from decaf.tasks.report_files import write_csv
 
 _SHOWN = 18  # pictures on a group's sheet
 _NAMES = 3
+_SURE = 0.3  # a class that nearly a third speaks for
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class Named:
 
     @property
     def title(self) -> str:
-        """The first word of the nearest class, or the most frequent label, or nothing."""
+        """The nearest class, in doubt with a question mark, or else the most frequent label, or nothing."""
         if self.names:
-            return self.names[0].split(",")[0]
+            return self.names[0].split(",")[0] + ("?" if self.scores[0] < _SURE else "")
         return self.labels[0][0] if self.labels else ""
 
 
