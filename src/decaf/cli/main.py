@@ -16,6 +16,8 @@ _COMMANDS = (
     "fit",
     "predict",
     "map",
+    "search",
+    "groups",
     "reproduce",
     "nets",
     "layers",

@@ -178,7 +178,7 @@ class FeatureSet:
 
     @cached_property
     def checksums(self) -> NDArray[np.object_]:
-        """(n,) sha256 of the bytes of each row's picture; None where they could not be read."""
+        """(n,) SHA-256 of each picture's file as it was read, hexadecimal; None for one that could not be read."""
         return self._column("sha256")
 
     @property

@@ -28,10 +28,11 @@ class Pictures:
         box = one.boxes[0]
         if np.isnan(box).any():
             return pixels
-        return cut_box(pixels, tuple(map(float, box)), self._context)  # type: ignore[arg-type]
+        return cut_box(pixels, tuple(map(float, box)), self.context)  # type: ignore[arg-type]
 
     @property
-    def _context(self) -> float:
+    def context(self) -> float:
+        """How much wider and higher than its box a region is."""
         regions = str(self._features.meta["settings"]["regions"])
         return float(regions.rpartition(" x ")[2]) if " x " in regions else 1.0
 
