@@ -10,6 +10,7 @@ DecafError
 ├── FeatureSetError   a feature folder cannot be read or written (also a ValueError)
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
+├── AdaptError        domains, labels or settings an adaptation method cannot use (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
@@ -54,6 +55,10 @@ class SettingsDiffer(DecafError, ValueError):
 
 class ProbeError(DecafError, ValueError):
     """The features, labels or settings are not what a classifier can learn from. The message names them."""
+
+
+class AdaptError(DecafError, ValueError):
+    """The rows of the two domains, their labels or a setting cannot be used. The message names what and why."""
 
 
 class ModelError(DecafError, ValueError):

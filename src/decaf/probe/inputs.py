@@ -17,20 +17,31 @@ from decaf.probe.losses import Floats
 TRANSFORMS = ("none", "sqrt", "l2", "standardize")
 
 
-def checked(estimator: Any, X: Any, y: Any = None) -> Any:
-    """X as (n, d) float32 or float64, with the labels where given. Raises ProbeError in one line."""
+def checked(estimator: Any, X: Any, y: Any) -> tuple[Floats, NDArray[Any]]:
+    """X as (n, d) float32 or float64, and the labels, to learn from. Raises ProbeError in one line."""
+    X, y = _validated(estimator, X, y)
+    _finite(X)
+    return X, y
+
+
+def checked_rows(estimator: Any, X: Any) -> Floats:
+    """X as (n, d) float32 or float64, with as many features as were fitted. Raises ProbeError in one line."""
+    X = _validated(estimator, X, reset=False)
+    _finite(X)
+    return np.asarray(X)
+
+
+def _validated(estimator: Any, X: Any, *y: Any, reset: bool = True) -> Any:
     if issparse(X):
         raise ProbeError("X is sparse: give a dense array, X.toarray()")
-    learning = y is not None or not hasattr(estimator, "classes_")
     try:
-        options = {"dtype": [np.float64, np.float32], "ensure_all_finite": False, "reset": learning}
-        got = validate_data(estimator, X, y, **options) if learning else validate_data(estimator, X, **options)
-        if learning:
+        options = {"dtype": [np.float64, np.float32], "ensure_all_finite": False, "reset": reset}
+        got = validate_data(estimator, X, *y, **options)
+        if y:
             check_classification_targets(got[1])
     except (ValueError, TypeError) as error:
         kind = ProbeError if isinstance(error, ValueError) else TypeError
         raise kind(" ".join(str(error).split())) from None
-    _finite(got[0] if learning else got)
     return got
 
 

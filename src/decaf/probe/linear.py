@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from decaf.errors import ProbeError
 from decaf.probe.expected import ExpectedPath
-from decaf.probe.inputs import Transform, checked, indices, masked_copies
+from decaf.probe.inputs import Transform, checked, checked_rows, indices, masked_copies
 from decaf.probe.losses import Floats
 from decaf.probe.path import Fitted, Labelled, Path, Settings
 from decaf.probe.team import calm_blas
@@ -63,7 +63,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(self, X: Any) -> Floats:
         """Scores: (n, classes), or (n,) for two classes, positive for the second. Raises ProbeError for bad X."""
         check_is_fitted(self)
-        features = self.transform_(checked(self, X))
+        features = self.transform_(checked_rows(self, X))
         with np.errstate(invalid="ignore"):  # X is finite; some BLAS kernels raise the flag over unused lanes
             products = features @ self.coef_.T.astype(features.dtype)
         scores = self.keep_ * products + self.intercept_.astype(features.dtype)
