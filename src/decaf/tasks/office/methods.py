@@ -11,15 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import UnknownName
-from decaf.probe import LinearProbeCV
-from decaf.tasks.grid import TOL
+from decaf.probe.team import calm_blas
+from decaf.tasks.office.chosen import ChosenProbe
 from decaf.tasks.office.splits import SAENKO
-
-RELATIVE_CS = tuple(float(C) for C in 10.0 ** np.arange(-2, 5))
-"""C in units of 1 / (mean squared length of the training vectors), so that no choice hangs on their scale."""
-
-PREFERRED_CS = {"svm": 1.0, "logistic": 10.0}
-"""Taken among values that the held-out pictures cannot tell apart. 1 is LIBLINEAR's for vectors of length 1."""
 
 _FOLDS_OF_SOURCE = 5
 _UNLABELLED = -1
@@ -51,15 +45,17 @@ class Answer:
     Attributes:
         predicted: (test rows,) classes.
         C: relative, as chosen; None: there is nothing to choose.
+        dimension: of the subspaces; None: there are none.
         seconds: choosing, fitting and predicting.
     """
 
     predicted: NDArray[np.intp]
     C: float | None
+    dimension: int | None
     seconds: float
 
 
-Make = Callable[[Sides, Callable[..., LinearProbeCV]], Any]
+Make = Callable[[Callable[[str], ChosenProbe]], Any]
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,11 @@ class Method:
         key: what the command line calls it; several lines may share one.
         name: of the line.
         learns_from: `S`, `T` or `ST`: whose labels.
-        make: (sides, makes a probe) -> an estimator.
+        make: (makes a probe for a loss) -> an estimator.
         adapts: whether it is told which domain a row is of.
         sees_test: whether it is given the target's unlabelled vectors, those it is tested on.
-        baseline: the line it is compared with, by protocol; empty: with none.
+        baselines: the lines it is compared with, by Saenko's protocol and by the other; empty: with none.
+        about: what is fixed in it.
     """
 
     key: str
@@ -83,6 +80,7 @@ class Method:
     adapts: bool = False
     sees_test: bool = False
     baselines: tuple[str, str] = ("SVM (ST)", "SVM (S)")
+    about: str = ""
 
     def in_protocol(self, protocol: str) -> bool:
         """Whether its labels are there."""
@@ -94,20 +92,20 @@ class Method:
         return "" if name == self.name else name
 
 
-def _nearest(sides: Sides, probe: Callable[..., LinearProbeCV]) -> Any:
+def _nearest(probe: Callable[[str], ChosenProbe]) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
     return KNeighborsClassifier(1, algorithm="brute")
 
 
 def _linear(loss: str) -> Make:
-    return lambda sides, probe: probe(loss)
+    return lambda probe: probe(loss)
 
 
 def _adapted(name: str, loss: str = "") -> Make:
     """An estimator of `decaf.adapt`, around a probe where a loss is named."""
 
-    def make(sides: Sides, probe: Callable[..., LinearProbeCV]) -> Any:
+    def make(probe: Callable[[str], ChosenProbe]) -> Any:
         import decaf.adapt
 
         kind = getattr(decaf.adapt, name)
@@ -116,10 +114,10 @@ def _adapted(name: str, loss: str = "") -> Make:
     return make
 
 
-def _aligned_nearest(sides: Sides, probe: Callable[..., LinearProbeCV]) -> Any:
+def _aligned_nearest(probe: Callable[[str], ChosenProbe]) -> Any:
     import decaf.adapt
 
-    return decaf.adapt.SubspaceAlignment(_nearest(sides, probe))
+    return decaf.adapt.SubspaceAlignment(_nearest(probe))
 
 
 _LOGISTIC = ("LogReg (ST)", "LogReg (S)")
@@ -132,16 +130,51 @@ METHODS: tuple[Method, ...] = (
     Method("T", "SVM (T)", "T", _linear("svm")),
     Method("ST", "LogReg (ST)", "ST", _linear("logistic"), baselines=_LOGISTIC),
     Method("ST", "SVM (ST)", "ST", _linear("svm")),
-    Method("Daume", "Daumé III 2007", "ST", _adapted("DaumeAugmentation", "svm"), adapts=True),
-    Method("MMDT", "Hoffman et al. 2013 (MMDT)", "ST", _adapted("MMDT"), adapts=True),
-    Method("GFK", "Gong et al. 2012 (GFK)", "ST", _adapted("GFK"), adapts=True, sees_test=True, baselines=_NEAREST),
     Method(
-        "SA", "Fernando et al. 2013 (SA), 1-NN", "ST", _aligned_nearest, adapts=True, sees_test=True, baselines=_NEAREST
+        "Daume",
+        "Daumé III 2007",
+        "ST",
+        _adapted("DaumeAugmentation", "svm"),
+        adapts=True,
+        about="features shared and of each domain; SVM",
     ),
     Method(
-        "SA", "Fernando et al. 2013 (SA), SVM", "ST", _adapted("SubspaceAlignment", "svm"), adapts=True, sees_test=True
+        "MMDT",
+        "Hoffman et al. 2013 (MMDT)",
+        "ST",
+        _adapted("MMDT"),
+        adapts=True,
+        about="at the settings of the authors' code",
     ),
-    Method("CORAL", "Sun et al. 2016 (CORAL), SVM", "ST", _adapted("CORAL", "svm"), adapts=True, sees_test=True),
+    Method(
+        "GFK",
+        "Gong et al. 2012 (GFK)",
+        "ST",
+        _adapted("GFK"),
+        adapts=True,
+        sees_test=True,
+        baselines=_NEAREST,
+        about="nearest neighbour by the geodesic flow kernel, PCA subspaces",
+    ),
+    Method(
+        "SA",
+        "Fernando et al. 2013 (SA), 1-NN",
+        "ST",
+        _aligned_nearest,
+        adapts=True,
+        sees_test=True,
+        baselines=_NEAREST,
+        about="nearest neighbour, PCA subspaces",
+    ),
+    Method(
+        "CORAL",
+        "Sun et al. 2016 (CORAL), SVM",
+        "ST",
+        _adapted("CORAL", "svm"),
+        adapts=True,
+        sees_test=True,
+        about="z-scores of each domain and 1 added to the covariances, as in the paper; SVM",
+    ),
 )
 
 
@@ -177,19 +210,14 @@ def answer(method: Method, sides: Sides) -> Answer:
     equally good there, the one nearest to PREFERRED_CS is taken: three pictures of a class decide little.
     """
     started = time.perf_counter()
-    unit = _unit(method, sides)
     folds = _folds(method, sides)
-
-    def probe(loss: str) -> LinearProbeCV:
-        Cs, preferred = [C * unit for C in RELATIVE_CS], PREFERRED_CS[loss] * unit
-        return LinearProbeCV(
-            loss, Cs, folds, C_fixed=preferred, C_preferred=preferred, tol=TOL, random_state=sides.seed
-        )
-
-    estimator = method.make(sides, probe)
-    fitted = _fit_adapting(method, estimator, sides) if method.adapts else estimator.fit(*_labelled(method, sides))
-    predicted = np.asarray(fitted.predict(sides.test), np.intp)
-    return Answer(predicted, _chosen(fitted, unit), time.perf_counter() - started)
+    estimator = method.make(lambda loss: ChosenProbe(loss, folds, sides.seed))
+    with calm_blas(sides.source.size + sides.target.size + sides.test.size):
+        fitted = _fit_adapting(method, estimator, sides) if method.adapts else estimator.fit(*_labelled(method, sides))
+        predicted = np.asarray(fitted.predict(sides.test), np.intp)
+    seconds = time.perf_counter() - started
+    C = getattr(getattr(fitted, "estimator_", fitted), "C_", None)
+    return Answer(predicted, C, getattr(fitted, "dimension_", None), seconds)
 
 
 def _labelled(method: Method, sides: Sides) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
@@ -209,12 +237,6 @@ def _fit_adapting(method: Method, estimator: Any, sides: Sides) -> Any:
     return estimator.fit(X, y, sample_domain=domain)
 
 
-def _unit(method: Method, sides: Sides) -> float:
-    X, _ = _labelled(method, sides)
-    length = float(np.mean(np.einsum("ij,ij->i", X, X, dtype=np.float64)))
-    return 1 / length if length > 0 else 1.0
-
-
 def _folds(method: Method, sides: Sides) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]] | None:
     """Pairs (train, validation) of the rows of `_labelled`; None where a class has one row: see `LinearProbeCV`."""
     from sklearn.model_selection import StratifiedKFold
@@ -228,9 +250,3 @@ def _folds(method: Method, sides: Sides) -> list[tuple[NDArray[np.intp], NDArray
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=sides.seed)
     before = np.arange(len(sides.source) if by_target and "S" in method.learns_from else 0)  # always trained on
     return [(np.concatenate([before, len(before) + a]), len(before) + b) for a, b in splitter.split(y, y)]
-
-
-def _chosen(fitted: Any, unit: float) -> float | None:
-    """The C of a probe, or of the probe inside."""
-    C = getattr(getattr(fitted, "estimator_", fitted), "C_", None)
-    return None if C is None else float(C) / unit

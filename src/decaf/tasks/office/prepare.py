@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from decaf.adapt.domains import UNLABELLED, Domains
+from decaf.adapt.prepare import PREPARATIONS, Preparation
 from decaf.tasks.office.domain import SURF, Domain
 from decaf.tasks.office.splits import UNSUPERVISED
 
-PREPARATIONS = {
+__all__ = ["PREPARATIONS", "default_preparation", "in_words", "prepared", "sees_whole_domains"]
+
+_WORDS = {
     "none": "as they are",
-    "l1": "each vector's magnitudes sum to 1",
+    "l1": "magnitudes of each vector summing to 1",
     "l2": "each vector of length 1",
     "zscore": "each number to mean 0 and deviation 1 over its domain",
-    "l1-zscore": "each vector's magnitudes sum to 1, then each number to mean 0 and deviation 1 over its domain",
-    "l2-zscore": "each vector of length 1, then each number to mean 0 and deviation 1 over its domain",
 }
+
+
+def in_words(preparation: str) -> str:
+    """What it does."""
+    return ", then ".join(_WORDS[step] for step in preparation.split("-"))
 
 
 def default_preparation(kind: str, protocol: str) -> str:
@@ -34,32 +40,11 @@ def sees_whole_domains(preparation: str) -> bool:
     return preparation.endswith("zscore")
 
 
-def prepared(domain: Domain, preparation: str) -> Domain:
-    """The domain with prepared vectors, (n, d) float32."""
-    X = domain.X
-    for step in preparation.split("-"):
-        X = _STEPS[step](X)
-    return replace(domain, X=X)
-
-
-def _l1(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _divided(X, np.abs(X).sum(axis=1, keepdims=True))
-
-
-def _l2(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _divided(X, np.sqrt(np.einsum("ij,ij->i", X, X))[:, None])
-
-
-def _zscore(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    mean = X.mean(axis=0, dtype=np.float64)
-    deviation = X.std(axis=0, dtype=np.float64)
-    constant = deviation <= 10 * np.finfo(np.float32).eps * np.abs(mean)
-    return np.asarray((X - mean) / np.where(constant, 1, deviation) * ~constant, np.float32)
-
-
-def _divided(X: NDArray[np.float32], by: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of zeros stay so."""
-    return np.asarray(X / np.where(by > 0, by, 1), np.float32)
-
-
-_STEPS = {"none": lambda X: X, "l1": _l1, "l2": _l2, "zscore": _zscore}
+def prepared(source: Domain, target: Domain, preparation: str) -> tuple[Domain, Domain]:
+    """Both domains with prepared vectors, (n, d) float32; scales are those of all rows of each domain."""
+    X = np.concatenate([source.X, target.X])
+    of_target = np.arange(len(X)) >= len(source.X)
+    nothing = np.full(len(X), UNLABELLED)
+    rows = Domains(X, of_target, nothing != UNLABELLED, nothing, np.empty(0))
+    X = np.asarray(Preparation.fit(preparation, rows, "this")(X, of_target), np.float32)
+    return replace(source, X=X[~of_target]), replace(target, X=X[of_target])

@@ -86,6 +86,7 @@ class Result:
         method: the line of the table.
         accuracies: of each split, shares of 1.
         Cs: relative, as chosen in each split; None where there is nothing to choose.
+        dimensions: of subspaces, as chosen in each split; None where there are none.
         seconds: of all splits.
     """
 
@@ -95,6 +96,7 @@ class Result:
     method: Method
     accuracies: Sequence[float]
     Cs: Sequence[float | None]
+    dimensions: Sequence[int | None]
     seconds: float
 
     @property
@@ -303,7 +305,7 @@ def _measured(
             for pair in pairs:
                 if not one.has(pair):
                     continue
-                domains = [prepared(domain, preparation) for domain in one.of(pair)]
+                domains = prepared(*one.of(pair), preparation)
                 for method in methods:
                     result = _measure(request, name, preparation, pair, domains, splits[one.rows, pair], method)
                     on_result(result)
@@ -332,7 +334,8 @@ def _measure(
         answers.append(answer(method, sides))
         accuracies.append(score(target_y[split.test], answers[-1].predicted))
     seconds = sum(one.seconds for one in answers)
-    return Result(name, preparation, pair, method, accuracies, [one.C for one in answers], seconds)
+    Cs, dimensions = [one.C for one in answers], [one.dimension for one in answers]
+    return Result(name, preparation, pair, method, accuracies, Cs, dimensions, seconds)
 
 
 def _share(truth: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:
