@@ -19,6 +19,8 @@ _COMMANDS = (
     "nets",
     "layers",
     "profile",
+    "compare",
+    "units",
     "demo",
 )
 
