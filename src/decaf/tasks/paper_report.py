@@ -157,7 +157,7 @@ def percent(summary: Summary) -> str:
 
 def as_printed(number: Number | None) -> str:
     """A published number, as precise as it was printed."""
-    return "" if number is None else f"{number[0]:.2f} ± {number[1]:g}"
+    return "" if number is None else f"{number[0]:.2f} ± {number[1]:.1f}"
 
 
 # -- figures ------------------------------------------------------------------------------------------------------

@@ -49,7 +49,9 @@ def write_mat(path: Path, name: str, counts: Sequence[int], keys: tuple[str, str
     """A domain as circulated: rows class by class, labels from 1 on."""
     y = np.repeat(np.arange(len(counts)), counts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    savemat(path, {keys[0]: vectors(name, y), keys[1]: (y + 1)[:, None].astype(np.uint8)}, do_compression=True)
+    savemat(
+        path, {keys[0]: vectors(name, y, noise=2.0), keys[1]: (y + 1)[:, None].astype(np.uint8)}, do_compression=True
+    )
     return path
 
 

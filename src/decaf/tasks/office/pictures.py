@@ -17,6 +17,8 @@ from decaf.tasks.office.find import Found
 from decaf.tasks.office.names import class_name, domain_name
 from decaf.tasks.warped import Extraction, Show, extract_warped
 
+FEATURES, LIST = "features", "pictures.txt"
+
 
 def place_of(path: str) -> tuple[str, str]:
     """Domain and class of a picture: the class is its folder, the domain a folder above. Raises TaskError."""
@@ -27,20 +29,30 @@ def place_of(path: str) -> tuple[str, str]:
     raise TaskError(f"{path} lies in no folder of a domain: pictures lie in amazon/CLASS or webcam/images/CLASS")
 
 
-def extract_domains(
-    found: Found, domains: Iterable[str], classes: Sequence[str], wanted: Extraction, out: Path, show: Show
-) -> tuple[FeatureSet, int]:
-    """Features of the pictures of some domains and classes (empty: all); also how many were computed.
+def listed(found: Found, classes: Sequence[str]) -> Features:
+    """The pictures with their domains and classes (empty: all), and no vectors yet.
 
-    The list of these pictures is kept beside the features.
+    Raises:
+        TaskError: a domain has no picture of these classes.
+        ImageError: a folder cannot be listed.
     """
-    listing = find_images([found.places[domain] for domain in sorted(domains)])
-    chosen = [path for path in listing.paths if not classes or place_of(path)[1] in classes]
-    if not chosen:
-        raise TaskError(f"the pictures have none of the {len(classes)} classes: name another folder, or other classes")
-    pictures = out / "pictures.txt"
-    write_atomically(pictures, os.fsencode("".join(f"{os.path.abspath(path)}\n" for path in chosen)))
-    return extract_warped(pictures, wanted, out / "features", show)
+    domains = {}
+    for name, folder in found.places.items():
+        paths = [path for path in find_images(folder).paths if not classes or place_of(path)[1] in classes]
+        if not paths:
+            raise TaskError(f"{folder} has none of the {len(classes)} classes: name another folder, or other classes")
+        y = np.array([place_of(path)[1] for path in paths], dtype=object)
+        domains[name] = Domain(name, np.empty((len(paths), 0), np.float32), y, paths, str(folder))
+    return Features(PICTURES, PICTURES, PICTURES, domains, "pictures")
+
+
+def extract_listed(
+    pictures: Features, domains: Iterable[str], wanted: Extraction, out: Path, show: Show
+) -> tuple[FeatureSet, int]:
+    """Features of the pictures of some domains; also how many were computed. The list of them is kept beside them."""
+    chosen = [os.path.abspath(path) for name in sorted(domains) for path in pictures.domains[name].names]
+    write_atomically(out / LIST, os.fsencode("".join(f"{path}\n" for path in chosen)))
+    return extract_warped(out / LIST, wanted, out / FEATURES, show)
 
 
 def domains_of(sets: Sequence[FeatureSet], layers: Sequence[str] = ()) -> list[Features]:

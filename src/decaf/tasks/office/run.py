@@ -16,7 +16,7 @@ from decaf.tasks.office.domain import PICTURES, Domain, Features, Pair, in_order
 from decaf.tasks.office.find import Found, find_domains
 from decaf.tasks.office.methods import Method, Sides, answer, methods_of
 from decaf.tasks.office.names import TEN, arrow
-from decaf.tasks.office.pictures import broken_pictures, domains_of, extract_domains
+from decaf.tasks.office.pictures import broken_pictures, domains_of, extract_listed, listed
 from decaf.tasks.office.prepare import default_preparation, prepared
 from decaf.tasks.office.published import TABLE1_PAIRS
 from decaf.tasks.office.splits import (
@@ -209,23 +209,19 @@ def _features(request: Request, show: Show) -> tuple[list[Features], list[str], 
     """Kinds of features with two domains or more, notes on others, pictures computed, broken pictures."""
     found = [one for one in find_domains(request.data) if not request.kinds or one.kind in request.kinds]
     kept, notes = _with_two_domains(found)
-    sets, computed = _sets(request, [one for one in kept if one.kind == PICTURES], show)
-    kinds = domains_of(sets, request.extraction.layers if request.features else ()) if sets else []
-    for one in kept:
-        if one.kind != PICTURES:
-            kinds += load_vectors(one, request.decaf_layers)
-    kinds = [one.limited_to(_classes(request)) for one in kinds] if _classes(request) else kinds
+    released = [one for place in kept if place.kind != PICTURES for one in load_vectors(place, request.decaf_layers)]
+    released = [one.limited_to(TEN) if request.classes == "10" else one for one in released]
+    pictures = next((one for one in kept if one.kind == PICTURES), None)
+    sets, computed = _sets(request, pictures, released, show)
+    own = domains_of(sets, request.extraction.layers if request.features else ()) if sets else []
+    kinds = [one.limited_to(TEN) if request.classes == "10" else one for one in own] + released
     if not kinds:
         where = ", ".join(map(str, request.data)) or "no folder"
         raise TaskError(f"{where}: no features of two domains are there; {'; '.join(notes) or 'pass --data'}")
-    single = [one for one in kinds if len(one.domains) < 2]
-    if single:
-        raise TaskError(f"{single[0].name} has one domain, {next(iter(single[0].domains))}: name a second one")
+    for one in own:
+        if len(one.domains) < 2:
+            raise TaskError(f"{one.name} has one domain, {next(iter(one.domains))}: name a second one")
     return kinds, notes, computed, broken_pictures(sets)
-
-
-def _classes(request: Request) -> tuple[str, ...]:
-    return TEN if request.classes == "10" else ()
 
 
 def _with_two_domains(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
@@ -237,18 +233,25 @@ def _with_two_domains(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
     return [one for one in found if len(one.places) > 1], notes
 
 
-def _sets(request: Request, found: Sequence[Found], show: Show) -> tuple[list[FeatureSet], int]:
-    """Feature folders that were given; else features of the pictures that were found."""
+def _sets(
+    request: Request, found: Found | None, released: Sequence[Features], show: Show
+) -> tuple[list[FeatureSet], int]:
+    """Feature folders that were given; else features of the pictures that were found, if they fit the protocol."""
     if request.features and (not request.kinds or PICTURES in request.kinds):
         sets = [FeatureSet.open(folder) for folder in request.features]
         for features in sets:
             refuse_other_preparation(features)
         return sets, 0
-    if not found:
+    if found is None:
         return [], 0
-    wanted = {domain for pair in request.pairs for domain in pair}
-    domains = [domain for domain in found[0].places if not wanted or domain in wanted]
-    features, computed = extract_domains(found[0], domains, _classes(request), request.extraction, request.out, show)
+    pictures = listed(found, TEN if request.classes == "10" else ())
+    pairs = [pair for pair in _pairs(request, [pictures, *released]) if pictures.has(pair)]
+    for pair in pairs:
+        _splits_of(request, pictures, pair)  # before hours of work: does it fit?
+    if not pairs:
+        return [], 0
+    used = {domain for pair in pairs for domain in pair}
+    features, computed = extract_listed(pictures, used, request.extraction, request.out, show)
     return [features], computed
 
 
