@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
@@ -97,16 +95,14 @@ def subspace_disagreement(source: Floats, target: Floats, most: int) -> Floats:
     Returns:
         (k,) in 0 to 1.
     """
-    return np.array(list(_disagreements(source, target, most)))
-
-
-def _disagreements(source: Floats, target: Floats, most: int) -> Iterator[float]:
-    """D(1), D(2) and so on, each as it is asked for: the first is soon there, all of them are not."""
     bases = [pca_basis(X, most) for X in (source, target, np.concatenate([source, target]))]
+    least = min(basis.shape[1] for basis in bases)
     overlaps = [basis.T @ bases[2] for basis in bases[:2]]
-    for k in range(1, min(basis.shape[1] for basis in bases) + 1):
+    found = np.empty(least)
+    for k in range(1, least + 1):
         cosines = [linalg.svdvals(overlap[:k, :k])[-1] for overlap in overlaps]
-        yield float(np.mean(np.sqrt(np.clip(1 - np.square(cosines), 0, 1))))
+        found[k - 1] = np.mean(np.sqrt(np.clip(1 - np.square(cosines), 0, 1)))
+    return found
 
 
 def choose_dimension(source: Floats, target: Floats, most: int) -> int:
@@ -122,14 +118,11 @@ def choose_dimension(source: Floats, target: Floats, most: int) -> int:
     Raises:
         AdaptError: a domain does not vary.
     """
-    found: list[float] = []
-    for disagreement in _disagreements(source, target, most):
-        found.append(disagreement)
-        if disagreement >= DISAGREES:
-            return len(found)
-    if not found:
+    found = subspace_disagreement(source, target, most)
+    if not len(found):
         raise AdaptError("all rows of a domain are equal: there is no subspace to compare")
-    return int(np.argmax(found)) + 1
+    full = np.flatnonzero(found >= DISAGREES)
+    return int(full[0] if len(full) else found.argmax()) + 1
 
 
 def rank_of_domain(source: Floats, target: Floats, dimension: int | None = None) -> float:
