@@ -13,6 +13,7 @@ DecafError
 ├── AdaptError        domains, labels or settings an adaptation method cannot use (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
 ├── CompareError      representations that cannot be compared (also a ValueError)
+├── MapError          features or settings no map can be made of (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
@@ -68,6 +69,10 @@ class ModelError(DecafError, ValueError):
 
 class CompareError(DecafError, ValueError):
     """The representations cannot be compared. The message says of which pictures or numbers, and what to do."""
+
+
+class MapError(DecafError, ValueError):
+    """The features or settings make no map, or its figure cannot be written. The message names them."""
 
 
 class TaskError(DecafError, ValueError):
