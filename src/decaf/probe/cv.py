@@ -54,10 +54,10 @@ class LinearProbeCV(LinearClassifier):
             (train, validation); or a scikit-learn splitter.
         transforms: the transforms to choose from.
         C_fixed: C where there is nothing to validate on: one image per class. A NothingToValidate warning says so.
-        C_preferred: of values with equal accuracy take the one with the smallest ratio to this; None: the smallest.
-            With a few held-out images many are equal, and the smallest is far from what they cannot tell apart.
         dropout, dropout_form, n_copies, class_weight, tol, max_iter, n_jobs: as in `LinearProbe`.
         random_state: seed of the held-out images and of the dropout masks.
+        C_preferred: of values with equal accuracy take the one with the smallest ratio to this; None: the smallest.
+            With a few held-out images many are equal, and the smallest is far from what they cannot tell apart.
 
     Attributes:
         C_: the chosen C.
