@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from decaf.cli.common import json_option, print_json, print_table
+from decaf.cli.common import json_option, print_json, print_table, random_weights_option
 from decaf.cli.reproduce_office import office
 from decaf.cli.reproducing import extraction_options, showing
 from decaf.viz.text import one_line
@@ -142,7 +142,7 @@ def tsne(data: str | None, out: str, project: str, perplexity: float, seed: int,
     settings = MapSettings(project=project, perplexity=perplexity, seed=seed)  # type: ignore[arg-type]
     request = Request(Path(data) if data else None, report_folder(out), settings=settings, **options)
     with share_bar(as_json) as tell:
-        found = map_layers(request, _showing(as_json), tell)
+        found = map_layers(request, showing(as_json), tell)
     files = write_tsne_report(found)
     if as_json:
         print_json(about(found) | {"files": files})
