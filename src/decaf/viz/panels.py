@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ _MARKERS = "os^Dvp"
 _ROW, _PANEL, _NAMES = 0.17, 2.9, 2.5  # inches: of a mark, of a panel's width, of the names of the rows
 _LONGEST = 40  # characters of a name
 _ACROSS = 4  # panels side by side
-_LOW_ROWS = 6  # rows that are given more room
 
 Interval = tuple[float, float]
 
@@ -28,7 +27,8 @@ class Mark:
 
     Attributes:
         panel, row: where it stands.
-        series: marks of one have one colour and marker, and a place of their own within the row.
+        series: marks of one have one colour and marker, and a place of their own within the row; published ones are
+            grey and share a place.
         value: per cent, or points.
         inner, outer: intervals, drawn thick and thin.
         hollow: published.
@@ -55,46 +55,60 @@ def save_panels(marks: Sequence[Mark], label: str, out: Path, zero: bool = False
         out: the file.
         zero: whether 0 is a line, in the middle.
     """
-    panels, rows, series = (list(dict.fromkeys(getattr(m, name) for m in marks)) for name in ("panel", "row", "series"))
+    panels, rows = (list(dict.fromkeys(getattr(mark, name) for mark in marks)) for name in ("panel", "row"))
+    looks = _looks(marks)
     across = min(len(panels), _ACROSS)
     down = math.ceil(len(panels) / across)
-    height = max(len(rows) * (_ROW * len(series) + 0.16), 0.28 * min(len(rows), _LOW_ROWS))
+    places = max(look.place for look in looks.values()) + 1
+    height = len(rows) * (_ROW * places + 0.16)
     figure = new_figure(_NAMES + _PANEL * across, down * (height + 0.75) + 0.5)
     figure.set_layout_engine("constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=True)
     reach = _reach(marks, zero)
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw_panel(axes, [mark for mark in marks if mark.panel == panel], rows, series)
+        _draw_panel(axes, [mark for mark in marks if mark.panel == panel], rows, looks)
         _set_axes(axes, panel, rows, reach, zero)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     figure.supxlabel(label, fontsize=10)
-    _add_legend(figure, marks, series)
+    _add_legend(figure, looks)
     save_png(figure, out)
 
 
-def _draw_panel(axes: Any, marks: Sequence[Mark], rows: Sequence[str], series: Sequence[str]) -> None:
-    for mark, y in zip(marks, _heights(marks, rows, series), strict=True):
-        colour, marker = _style(series, mark.series)
+@dataclass(frozen=True)
+class _Look:
+    """Of a series; `place` counts from the top of a row."""
+
+    colour: str
+    marker: str
+    hollow: bool
+    place: int
+
+
+def _looks(marks: Sequence[Mark]) -> dict[str, _Look]:
+    ours = list(dict.fromkeys(mark.series for mark in marks if not mark.hollow))
+    published = list(dict.fromkeys(mark.series for mark in marks if mark.hollow))
+    looks = {
+        name: _Look(colour, marker, False, place)
+        for place, (name, colour, marker) in enumerate(zip(ours, cycle(_COLOURS), cycle(_MARKERS), strict=False))
+    }
+    return looks | {
+        name: _Look(GREY, marker, True, len(ours)) for name, marker in zip(published, cycle(_MARKERS), strict=False)
+    }
+
+
+def _draw_panel(axes: Any, marks: Sequence[Mark], rows: Sequence[str], looks: Mapping[str, _Look]) -> None:
+    places = max(look.place for look in looks.values()) + 1
+    for mark in marks:
+        look = looks[mark.series]
+        y = rows.index(mark.row) + 0.8 * (look.place - (places - 1) / 2) / places
         for interval, width in ((mark.outer, 0.8), (mark.inner, 2.2)):
             if interval:
-                axes.plot(interval, [y, y], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
-        face = "white" if mark.hollow else colour
+                axes.plot(interval, [y, y], color=look.colour, linewidth=width, solid_capstyle="butt", zorder=2)
+        face = "white" if mark.hollow else look.colour
         size = 3.2 if mark.small else 5.2
-        style = {"markeredgecolor": colour, "markerfacecolor": face, "alpha": 0.55 if mark.small else 1}
-        axes.plot([mark.value], [y], marker, markersize=size, zorder=3, **style)
-
-
-def _heights(marks: Sequence[Mark], rows: Sequence[str], series: Sequence[str]) -> Iterator[float]:
-    """The middle of a mark's row, and around it a place for each series."""
-    for mark in marks:
-        place = series.index(mark.series) - (len(series) - 1) / 2
-        yield rows.index(mark.row) + 0.8 * place / len(series)
-
-
-def _style(series: Sequence[str], name: str) -> tuple[str, str]:
-    number = series.index(name)
-    return next(islice(cycle(_COLOURS), number, None)), next(islice(cycle(_MARKERS), number, None))
+        style = {"markeredgecolor": look.colour, "markerfacecolor": face, "alpha": 0.55 if mark.small else 1}
+        axes.plot([mark.value], [y], look.marker, markersize=size, zorder=3, **style)
 
 
 def _set_axes(axes: Any, panel: str, rows: Sequence[str], reach: Interval, zero: bool) -> None:
@@ -122,18 +136,15 @@ def _reach(marks: Sequence[Mark], zero: bool) -> Interval:
     free = max(0.06 * (high - low), 0.5)
     if zero:
         return min(low - free, -free), max(high + free, free)
-    return max(low - free, 0), min(high + free, 100)
+    return max(low - free, -1), min(high + free, 101)  # a mark at 0 or 100 is drawn whole
 
 
-def _add_legend(figure: Any, marks: Sequence[Mark], series: Sequence[str]) -> None:
+def _add_legend(figure: Any, looks: Mapping[str, _Look]) -> None:
     from matplotlib.lines import Line2D
 
     handles = []
-    for name in series:
-        colour, marker = _style(series, name)
-        hollow = all(mark.hollow for mark in marks if mark.series == name)
-        face = "white" if hollow else colour
-        handles.append(
-            Line2D([], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, label=one_line(name))
-        )
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(series), 6), frameon=False, fontsize=9)
+    for name, look in looks.items():
+        face = "white" if look.hollow else look.colour
+        style: dict[str, Any] = {"marker": look.marker, "color": look.colour, "markerfacecolor": face, "linestyle": ""}
+        handles.append(Line2D([], [], label=one_line(name), **style))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(looks), 6), frameon=False, fontsize=9)

@@ -41,7 +41,7 @@ def write_office_report(found: Office) -> dict[str, str]:
                 folder / ACCURACIES)  # fmt: skip
     files = {ACCURACIES: "accuracy of every method"}
     if found.differences:
-        label = "difference to the same without adaptation, points"
+        label = f"accuracy minus that of ({'ST' if _is_saenko(found) else 'S'}), points"
         save_panels(_differences(found), label, folder / DIFFERENCES, zero=True)
         files[DIFFERENCES] = "what adaptation changed"
     write_atomically(folder / JSON, (json.dumps(about(found), indent=1, ensure_ascii=False) + "\n").encode())

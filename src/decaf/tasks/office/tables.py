@@ -57,7 +57,7 @@ def _of_pair(found: Office, pair: Pair) -> Grid:
     ours = names_of_features(found, pair)
     with_paper = pair in TABLE1_PAIRS
     header = ["", *(f"ours: {name}" for name in ours)]
-    header += [f"paper*: {name}" for name in TABLE1_FEATURES] if with_paper else []
+    header += [f"paper*: {name}" for name in (*TABLE1_FEATURES, "others")] if with_paper else []
     cells = {(one.method.name, one.features): one for one in found.results if one.pair == pair}
     measured = {name for name, _ in cells}
     lines = [
@@ -70,7 +70,7 @@ def _of_pair(found: Office, pair: Pair) -> Grid:
         row = [name, *(_cell(cells.get((name, one))) for one in ours)]
         if with_paper:
             numbers = TABLE1[name][TABLE1_PAIRS.index(pair)] if name in TABLE1 else (None,) * len(TABLE1_FEATURES)
-            row += [as_printed(number) for number in numbers]
+            row += [*(as_printed(number) for number in numbers), ""]
         rows.append(row)
     strong = list(_best_of_columns([[cells.get((name, one)) for one in ours] for name in lines]))
     rows += list(_others(pair, len(ours))) if with_paper else []
@@ -82,10 +82,9 @@ def _cell(result: Result | None) -> str:
 
 
 def _others(pair: Pair, width: int) -> Iterator[list[str]]:
-    """Methods that have features of their own: their number stands under the first of the paper's columns."""
+    """Methods with features of their own."""
     for who, numbers, where in OTHERS:
-        blank = [""] * (len(TABLE1_FEATURES) - 1)
-        yield [f"{who}, {where}, features of its own", *[""] * width, f"{numbers[pair]:g}", *blank]
+        yield [f"{who}, {where}", *[""] * (width + len(TABLE1_FEATURES)), f"{numbers[pair]:g}"]
 
 
 def _best_of_columns(cells: Sequence[Sequence[Result | None]]) -> Iterator[tuple[int, int]]:

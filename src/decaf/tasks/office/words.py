@@ -42,8 +42,9 @@ def _best_of_pair(found: Office, best: Result) -> str:
 
 
 def helps(found: Office) -> list[str]:
-    """For each method, where it helped and where not."""
-    names = list(dict.fromkeys(one.result.method.name for one in found.differences))
+    """For each method, where it helped and where not; those that adapt first."""
+    ordered = sorted(found.differences, key=lambda one: not one.result.method.adapts)
+    names = list(dict.fromkeys(one.result.method.name for one in ordered))
     own = [[one for one in found.differences if one.result.method.name == name] for name in names]
     say = _over_splits if found.request.protocol == SAENKO and found.request.n_splits > 1 else _over_pairs
     return [sentence for differences in own for sentence in say(differences)]
