@@ -14,7 +14,7 @@ from tests.features.small_nets import narrow_caffenet
 
 from decaf.errors import UnknownName
 from decaf.nets.registry import load_net
-from decaf.viz import formats, grid, heatmap, network, units
+from decaf.viz import grid, heatmap, network, theme, units
 from decaf.viz.ceiling import Subjects, save_subjects
 from decaf.viz.grid import Activations, save_activations, save_filters
 from decaf.viz.heatmap import Heatmap, save_heatmap
@@ -99,11 +99,11 @@ def test_names_in_svg_are_text_and_no_markup(tmp_path: Path) -> None:
 
 
 def test_themes_have_their_pages_and_unknown_ones_are_refused(tmp_path: Path) -> None:
-    for theme, page in formats.THEMES.items():
-        save_heatmap(heat(2, 2), tmp_path / "h.png", theme)
+    for name, colours in theme.THEMES.items():
+        save_heatmap(heat(2, 2), tmp_path / "h.png", name)
         with Image.open(tmp_path / "h.png") as picture:
             corner = picture.convert("RGB").getpixel((0, 0))
-        assert "#{:02x}{:02x}{:02x}".format(*corner) == page.page  # type: ignore[misc]
+        assert "#{:02x}{:02x}{:02x}".format(*corner) == colours.paper  # type: ignore[misc]
     with pytest.raises(UnknownName, match="no theme 'sepia': use one of light, dark"):
         save_heatmap(heat(2, 2), tmp_path / "h.png", "sepia")
     with pytest.raises(UnknownName, match=r"a figure ends in .png, .svg, .pdf"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from decaf.tasks.model_file import check_target
 from decaf.tasks.report_files import cells, write_csv
-from decaf.viz.formats import check_format
+from decaf.viz.figures import check_ending
 
 if TYPE_CHECKING:
     from decaf.tasks.comparing import Comparison, Settings
@@ -59,7 +59,7 @@ def check_outs(outs: Sequence[str]) -> None:
     for out in outs:
         check_target(out)
         if Path(out).suffix.lower() != ".csv":
-            check_format(Path(out))
+            check_ending(Path(out))
 
 
 def write_outs(compared: Comparison, outs: Sequence[str], theme: str) -> None:

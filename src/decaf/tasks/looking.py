@@ -8,13 +8,13 @@ from typing import Any
 from decaf.errors import ImageError, UnknownName
 from decaf.nets.net import Net
 from decaf.tasks.model_file import check_target
-from decaf.viz.formats import check_format
+from decaf.viz.figures import check_ending
 
 
 def check_figure(out: str) -> Path:
     """The file a figure goes to. Raises ModelError or UnknownName where it cannot be written."""
     check_target(out)
-    check_format(Path(out))
+    check_ending(Path(out))
     return Path(out)
 
 

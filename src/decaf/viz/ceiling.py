@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.viz.figures import BLUE, name_ticks, new_figure, plain, with_fonts
-from decaf.viz.formats import Theme, save_figure, themed
+from decaf.viz.figures import BLUE, name_ticks, new_figure, plain, save_figure, with_fonts
 from decaf.viz.text import one_line
+from decaf.viz.theme import Theme, themed
 
 _COLUMN = 0.42  # inches of a model
 _LONGEST = 30  # characters of a name
@@ -60,10 +60,10 @@ def save_subjects(shown: Subjects, out: Path, theme: str = "light") -> None:
 
 
 def _draw(axes: Any, values: NDArray[np.float64], ceiling: tuple[float, float], colours: Theme) -> None:
-    axes.axhspan(*ceiling, color=colours.grey, alpha=0.35, linewidth=0)
+    axes.axhspan(*ceiling, color=colours.soft, alpha=0.35, linewidth=0)
     axes.annotate("noise ceiling", (1, max(ceiling)), (-3, 2), xycoords=("axes fraction", "data"), ha="right",
-                  textcoords="offset points", fontsize=8, color=colours.grey)  # fmt: skip
-    axes.axhline(0, color=colours.grey, linewidth=0.8)
+                  textcoords="offset points", fontsize=8, color=colours.soft)  # fmt: skip
+    axes.axhline(0, color=colours.soft, linewidth=0.8)
     places = np.arange(len(values))
     means = np.nanmean(values, axis=1)
     errors = np.nanstd(values, axis=1, ddof=1) / np.sqrt(values.shape[1])
@@ -72,5 +72,5 @@ def _draw(axes: Any, values: NDArray[np.float64], ceiling: tuple[float, float], 
     for place, row in zip(places, values, strict=True):
         axes.plot(place + beside, row, "o", markersize=2.6, color=colours.ink, alpha=0.45, markeredgewidth=0)
     axes.errorbar(places, means, yerr=errors, fmt="none", ecolor=colours.ink, elinewidth=1.3, capsize=2.5)
-    axes.grid(axis="y", color=colours.faint, linewidth=0.7)
+    axes.grid(axis="y", color=colours.line, linewidth=0.7)
     axes.set_axisbelow(True)

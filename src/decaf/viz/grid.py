@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.viz.figures import BLUE, name_ticks, new_figure, plain, with_fonts
-from decaf.viz.formats import Theme, save_figure, themed
+from decaf.viz.figures import BLUE, name_ticks, new_figure, plain, save_figure, with_fonts
 from decaf.viz.text import one_line
+from decaf.viz.theme import Theme, themed
 
 Floats = NDArray[np.floating[Any]]
 
@@ -55,13 +55,13 @@ def save_filters(title: str, values: NDArray[np.float64], out: Path, theme: str 
         figure = new_figure(width, height)
         figure.text(_EDGE / width, 1 - 0.2 / height, title, fontsize=9.5, va="center")
         figure.text(_EDGE / width, 1 - 0.4 / height, "grey is 0; each is stretched by its own largest number",
-                    fontsize=7.5, va="center", color=colours.grey)  # fmt: skip
+                    fontsize=7.5, va="center", color=colours.soft)  # fmt: skip
         for index, one in enumerate(pixels):
             row, column = divmod(index, columns)
             left, bottom = number + column * _FILTER, height - head - (row + 1) * _FILTER
             if not column:
                 place = ((number - 0.07) / width, (bottom + _FILTER / 2) / height)
-                figure.text(*place, str(index), fontsize=7, ha="right", va="center", color=colours.grey)
+                figure.text(*place, str(index), fontsize=7, ha="right", va="center", color=colours.soft)
             _tile(figure, (left, bottom, 0.93 * _FILTER), one)
         save_figure(figure, out)
     return int((reach < _FAINT * reach.max()).sum())
@@ -122,7 +122,7 @@ def _heading(figure: Any, shown: Activations, what: str, colours: Theme) -> None
     width, height = figure.get_size_inches()
     figure.text(_EDGE / width, 1 - 0.2 / height, f"{one_line(shown.net, 40)}, {one_line(shown.layer, 40)}",
                 fontsize=10, va="center")  # fmt: skip
-    figure.text(_EDGE / width, 1 - 0.42 / height, what, fontsize=8, va="center", color=colours.grey)
+    figure.text(_EDGE / width, 1 - 0.42 / height, what, fontsize=8, va="center", color=colours.soft)
 
 
 def _draw_maps(shown: Activations, colours: Theme) -> Any:
@@ -144,7 +144,7 @@ def _draw_maps(shown: Activations, colours: Theme) -> Any:
         bottom = height - head - (row + 1) * _MAP
         if not column:
             place = ((left - 0.06) / width, (bottom + _MAP / 2) / height)
-            figure.text(*place, str(channel), fontsize=7, ha="right", va="center", color=colours.grey)
+            figure.text(*place, str(channel), fontsize=7, ha="right", va="center", color=colours.soft)
         image = _tile(figure, (left + column * _MAP, bottom, 0.93 * _MAP), shown.values[channel], **style)
     tall = min(rows * _MAP, 2.6)
     bar = figure.add_axes(
@@ -167,7 +167,7 @@ def _picture(figure: Any, shown: Activations, top: float, colours: Theme) -> Non
     width, height = figure.get_size_inches()
     _tile(figure, (_EDGE, top - _PICTURE, _PICTURE), shown.picture)
     figure.text(_EDGE / width, (top - _PICTURE - 0.14) / height, one_line(shown.name, 44), fontsize=7.5, va="center",
-                color=colours.grey)  # fmt: skip
+                color=colours.soft)  # fmt: skip
 
 
 def _draw_units(shown: Activations, colours: Theme) -> Any:
@@ -193,7 +193,7 @@ def _draw_units(shown: Activations, colours: Theme) -> Any:
     bars.spines["bottom"].set_visible(False)
     every = figure.add_axes((left / width, (height - head - high - 1.1) / height, 3.3 / width, 0.75 / height))
     every.vlines(np.arange(len(values)), 0, values, color=BLUE, linewidth=0.5)
-    every.axhline(0, color=colours.grey, linewidth=0.6)
+    every.axhline(0, color=colours.soft, linewidth=0.6)
     every.set_xlim(-0.5, len(values) - 0.5)
     every.tick_params(labelsize=7)
     every.set_xlabel("unit", fontsize=8)

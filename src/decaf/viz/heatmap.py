@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.viz.figures import name_ticks, new_figure, with_fonts
-from decaf.viz.formats import Theme, save_figure, themed
+from decaf.viz.figures import name_ticks, new_figure, save_figure, with_fonts
 from decaf.viz.text import one_line
+from decaf.viz.theme import Theme, themed
 
 Matrix = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def save_heatmap(shown: Heatmap, out: Path, theme: str = "light") -> None:
         _name(axes, rows, columns, shown)
         for draw, breaks in ((axes.axhline, shown.row_breaks), (axes.axvline, shown.column_breaks)):
             for number in breaks:
-                draw(number - 0.5, color=colours.page, linewidth=2)
+                draw(number - 0.5, color=colours.paper, linewidth=2)
         if written:
             _write(axes, image, shown)
         figure.text(0.12 / page_width, 1 - 0.26 / page_height, shown.title, fontsize=10.5, va="center")
@@ -103,7 +103,7 @@ def _room(names: Sequence[str], title: str, size: float) -> float:
 
 def _draw(axes: Any, values: Matrix, colours: Theme) -> Any:
     signed = bool(np.nanmin(values, initial=0) < _NEGATIVE)
-    axes.set_facecolor(colours.faint)  # where there is no value
+    axes.set_facecolor(colours.line)  # where there is no value
     low, cmap = (-1, "PuOr_r") if signed else (0, "viridis")
     image = axes.imshow(values, cmap=cmap, vmin=low, vmax=1, interpolation="nearest", aspect="auto")
     axes.tick_params(length=0)

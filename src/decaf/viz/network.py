@@ -10,10 +10,10 @@ from typing import Any
 from decaf.engines.steps import kind_of
 from decaf.nets.net import Net
 from decaf.nets.outline import Branches, Chain, Lump, Part, Row, Unit, outline
-from decaf.viz.figures import new_figure, with_fonts
-from decaf.viz.formats import Theme, save_figure, themed
+from decaf.viz.figures import new_figure, save_figure, with_fonts
 from decaf.viz.profile import KIND_COLOURS
 from decaf.viz.text import one_line
+from decaf.viz.theme import Theme, themed
 
 # inches
 _BOX, _LANE, _GAP, _FORK = 0.32, 0.42, 0.2, 0.24
@@ -119,10 +119,10 @@ class _Pen:
         side = net.input_side
         self.text(_LEFT, 0.26, one_line(net.name, 60), 11)
         told = f"{len(net.layers)} layers, {parameters:,} parameters, {work / 1e6:,.0f} M multiply-adds"
-        self.text(_LEFT, 0.5, f"{told}; reads 3x{side}x{side}", 8, self.colours.grey)
+        self.text(_LEFT, 0.5, f"{told}; reads 3x{side}x{side}", 8, self.colours.soft)
         x = width - _LEFT
         for title, size in reversed(_COLUMNS):
-            self.text(x, _TOP - 0.12, title, 7.5, self.colours.grey, "right")
+            self.text(x, _TOP - 0.12, title, 7.5, self.colours.soft, "right")
             x -= size
 
     def row(self, row: Row, name: str, left: float, y: float, width: float) -> None:
@@ -132,7 +132,7 @@ class _Pen:
             self.text(end + 0.08, y, f"x {len(row.names)}", 9)
         if row.side:
             below = y + _size(row.chain)[1] / 2 + _SIDE
-            self.text(left, below, f"from here also: {one_line(', '.join(row.side), 60)}", 6.5, self.colours.grey)
+            self.text(left, below, f"from here also: {one_line(', '.join(row.side), 60)}", 6.5, self.colours.soft)
         work = sum(layer.multiply_adds for layer in row.layers) / 1e6
         parameters = sum(layer.parameters for layer in row.layers)
         shape = "x".join(map(str, row.shape)) if row.shape else "open"
@@ -173,10 +173,10 @@ class _Pen:
 
         words, parts = _words(part)
         width = width or _width((words, parts))
-        colour = self.colours.grey if isinstance(part, Lump) else KIND_COLOURS[kind_of(part.kind)]
+        colour = self.colours.soft if isinstance(part, Lump) else KIND_COLOURS[kind_of(part.kind)]
         round_ = isinstance(part, Unit) and _is_round(part) and not parts
         style = f"round,pad=0,rounding_size={_BOX / 2 if round_ else 0.05}"
-        for face, alpha in ((self.colours.page, 1.0), (colour, 0.42 if self.dark else 0.2)):
+        for face, alpha in ((self.colours.paper, 1.0), (colour, 0.42 if self.dark else 0.2)):
             self.axes.add_patch(
                 FancyBboxPatch(
                     (x, y - _BOX / 2), width, _BOX, boxstyle=style, facecolor=face, alpha=alpha, linewidth=0, zorder=2
@@ -187,7 +187,7 @@ class _Pen:
         )
         self.text(x + width / 2, y - (0.055 if parts else 0), words, 7.5, align="center")
         if parts:
-            self.text(x + width / 2, y + 0.085, parts, 6, self.colours.grey, "center")
+            self.text(x + width / 2, y + 0.085, parts, 6, self.colours.soft, "center")
         return x + width
 
     def flow(self, x: float, top: float, bottom: float) -> None:
@@ -195,19 +195,19 @@ class _Pen:
 
     def line(self, points: Sequence[tuple[float, float]], arrow: bool = False) -> None:
         xs, ys = zip(*points, strict=True)
-        self.axes.plot(xs, ys, color=self.colours.grey, linewidth=0.9, zorder=1, solid_joinstyle="round")
+        self.axes.plot(xs, ys, color=self.colours.soft, linewidth=0.9, zorder=1, solid_joinstyle="round")
         if arrow:
-            style = {"arrowstyle": "-|>", "color": self.colours.grey, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+            style = {"arrowstyle": "-|>", "color": self.colours.soft, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
             self.axes.annotate("", points[-1], points[-2], arrowprops={**style, "mutation_scale": 7}, zorder=1)
 
     def legend(self, rows: Sequence[Row], y: float) -> None:
         present = {kind_of(layer.kind) for row in rows for layer in _shown(row.chain)}
-        self.text(_LEFT, y + 0.22, "3x3 /2, 32: windows of 3 x 3, 2 apart, 32 channels", 7, self.colours.grey)
+        self.text(_LEFT, y + 0.22, "3x3 /2, 32: windows of 3 x 3, 2 apart, 32 channels", 7, self.colours.soft)
         x = _LEFT
         for kind, colour in KIND_COLOURS.items():
             if kind in present:
                 self.axes.plot([x + 0.06], [y], "s", markersize=6, color=colour)
-                self.text(x + 0.17, y, kind, 7.5, self.colours.grey)
+                self.text(x + 0.17, y, kind, 7.5, self.colours.soft)
                 x += 0.35 + 0.062 * len(kind)
 
     def text(self, x: float, y: float, text: str, size: float, colour: str = "", align: str = "left") -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.viz.figures import new_figure, with_fonts
-from decaf.viz.formats import Theme, save_figure, themed
+from decaf.viz.figures import new_figure, save_figure, with_fonts
 from decaf.viz.sheet import draw_picture
 from decaf.viz.text import one_line
+from decaf.viz.theme import Theme, themed
 
 _SIDE, _GAP, _WORDS, _HEAD = 1.15, 0.08, 0.34, 0.32  # inches: of a picture, beside, below, and above a row
 _EDGE, _TOP = 0.15, 0.42
@@ -85,7 +85,7 @@ def _write_name(figure: Any, row: UnitRow, top: float, colours: Theme) -> None:
     y = (top - 0.16) / height
     figure.text(_EDGE / width, y, row.name, fontsize=9, weight="bold", va="center")
     place = (_EDGE + 0.2 + 0.088 * len(row.name)) / width
-    figure.text(place, y, row.note, fontsize=7.5, va="center", color=colours.grey)
+    figure.text(place, y, row.note, fontsize=7.5, va="center", color=colours.soft)
 
 
 def _draw(figure: Any, tile: Tile, left: float, bottom: float, colours: Theme) -> bool:
@@ -94,7 +94,7 @@ def _draw(figure: Any, tile: Tile, left: float, bottom: float, colours: Theme) -
     axes = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    for line, (text, colour) in enumerate([(tile.value, colours.ink), (one_line(tile.label, _LONGEST), colours.grey)]):
+    for line, (text, colour) in enumerate([(tile.value, colours.ink), (one_line(tile.label, _LONGEST), colours.soft)]):
         axes.annotate(text, (0, 0), (0, -9 - 9 * line), xycoords="axes fraction", textcoords="offset points",
                       fontsize=7, color=colour, annotation_clip=False)  # fmt: skip
     sides = draw_picture(axes, tile.load)
