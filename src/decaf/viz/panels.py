@@ -9,11 +9,10 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from decaf.viz.figures import BLUE, GREEN, GREY, ORANGE, new_figure, plain, save_png, with_fonts
+from decaf.viz.figures import GREY, new_figure, plain, save_png, with_fonts
 from decaf.viz.text import one_line
+from decaf.viz.theme import LIGHT, MARKERS
 
-_COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00")  # Okabe and Ito (2008)
-_MARKERS = "os^Dvp"
 _ROW, _PANEL, _NAMES = 0.17, 2.9, 2.5  # inches: of a mark, of a panel's width, of the names of the rows
 _LONGEST = 40  # characters of a name
 _ACROSS = 4  # panels side by side
@@ -90,10 +89,10 @@ def _looks(marks: Sequence[Mark]) -> dict[str, _Look]:
     published = list(dict.fromkeys(mark.series for mark in marks if mark.hollow))
     looks = {
         name: _Look(colour, marker, False, place)
-        for place, (name, colour, marker) in enumerate(zip(ours, cycle(_COLOURS), cycle(_MARKERS), strict=False))
+        for place, (name, colour, marker) in enumerate(zip(ours, cycle(LIGHT.series), cycle(MARKERS), strict=False))
     }
     return looks | {
-        name: _Look(GREY, marker, True, len(ours)) for name, marker in zip(published, cycle(_MARKERS), strict=False)
+        name: _Look(GREY, marker, True, len(ours)) for name, marker in zip(published, cycle(MARKERS), strict=False)
     }
 
 
