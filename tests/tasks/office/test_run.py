@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,10 @@ def test_without_labels_of_the_target(tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(about["results"]) == 24 and {one["preparation"] for one in about["results"]} == {"l1-zscore"}
     assert all(one["interval"] is None for one in about["differences"])
     assert "(S) has seen the target's pictures" in (out / "report.md").read_text()
+    run("--data", tmp_path / "surf", "-o", out, "--protocol", "unsupervised", "--method", "NN", "--pair", "D-W",
+        "--prepare", "none", "--prepare", "l2")  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "SURF, l2: 1-NN (S)" in shown and re.search(r"\* SURF: 1-NN \(S\) +63.39", shown)
     gfk = [one for one in about["results"] if "GFK" in one["method"]]
     assert all(one["dimension"][0] >= 1 for one in gfk)
 

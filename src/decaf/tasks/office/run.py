@@ -104,6 +104,11 @@ class Result:
         """Mean and standard deviation over the splits."""
         return summarise(self.accuracies)
 
+    @property
+    def plain_features(self) -> str:
+        """Their name without the preparation."""
+        return self.features.removesuffix(f", {self.preparation}")
+
     def __str__(self) -> str:
         return f"{arrow(*self.pair)}, {self.features}, {self.method.name}"
 
@@ -359,7 +364,7 @@ def _differences(
         base = by_key.get((one.features, one.pair, one.method.baseline(protocol)))
         if base is None:
             continue
-        split = splits[rows_of[one.features.removesuffix(f", {one.preparation}")], one.pair][0]
+        split = splits[rows_of[one.plain_features], one.pair][0]
         share = len(split.test) / (len(split.source) + len(split.target))
         difference = float(np.mean(one.accuracies) - np.mean(base.accuracies))
         a, b = one.accuracies, base.accuracies

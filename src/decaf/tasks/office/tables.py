@@ -111,17 +111,16 @@ def _of_all_pairs(found: Office) -> Grid:
         for name, line in zip(names, lines, strict=True):
             numbers = [100 * one.accuracies[0] if one else None for one in line]
             rows.append([f"{features}: {name}", *_numbers(numbers, with_mean)])
-        rows += [
-            [f"* {features}: {row.method}", *_numbers([row.numbers.get(pair) for pair in pairs], with_mean)]
-            for row in published_rows(found)
-            if row.features == features
-        ]
+    rows += [
+        [f"* {row.features}: {row.method}", *_numbers([row.numbers.get(pair) for pair in pairs], with_mean)]
+        for row in published_rows(found)
+    ]
     return Grid("All of the source, no label of the target", header, rows, strong)
 
 
 def published_rows(found: Office) -> list[PublishedRow]:
     """Those for features and pairs that are here."""
-    own = names_of_features(found)
+    own = {one.plain_features for one in found.results}
     return [row for row in UNSUPERVISED_ROWS if row.features in own and set(row.numbers) & set(found.pairs)]
 
 
