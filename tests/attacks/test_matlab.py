@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from decaf.errors import TaskError
-from decaf.tasks.office import matlab
+from decaf.tasks.office import matlab, vectors
 from decaf.tasks.office.matlab import read_matlab
+from decaf.tasks.office.vectors import read_domain
 
 MIB = 2**20
 HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x0100, 0x4D49)
@@ -91,6 +92,27 @@ def test_a_few_wrong_bytes(which: bytes, changes: list[tuple[int, int]], cut: in
     for place, value in changes:
         content[place % len(content)] = value
     outcome(bytes(content), tmp_path)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_domain_with_wrong_bytes(changes: list[tuple[int, int]], tmp_path: Path) -> None:
+    content = bytearray(SAMPLES[0])
+    for place, value in changes:
+        content[place % len(content)] = value
+    path = tmp_path / "amazon.mat"
+    path.write_bytes(bytes(content))
+    try:
+        assert np.isfinite(read_domain(path, "amazon").X).all()
+    except TaskError as error:
+        assert "amazon.mat" in str(error) and "\n" not in str(error)
+
+
+def test_vectors_that_would_be_too_large_as_floats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    savemat(tmp_path / "amazon.mat", {"fts": np.ones((600, 600), np.uint8), "labels": np.ones(600)})
+    monkeypatch.setattr(vectors, "LARGEST_CONTENT", MIB)
+    with pytest.raises(TaskError, match="has vectors 600x600, which is more than 1,048,576 bytes"):
+        read_domain(tmp_path / "amazon.mat", "amazon")
 
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -109,7 +109,7 @@ def _request(
     splits_from: str | None,
     **options: Any,
 ) -> Any:
-    from decaf.tasks.office.run import Request
+    from decaf.tasks.office.gather import Request
     from decaf.tasks.probe_report import report_folder
     from decaf.tasks.warped import Extraction
 

@@ -17,8 +17,9 @@ from decaf.cli.main import main
 from decaf.cli.reproduce_office import KINDS, PREPARATIONS
 from decaf.errors import TaskError
 from decaf.tasks.office import domain as domains
+from decaf.tasks.office.gather import Request
 from decaf.tasks.office.prepare import in_words, prepared
-from decaf.tasks.office.run import Request, reproduce_office
+from decaf.tasks.office.run import reproduce_office
 from tests.features.helpers import tiny_net
 from tests.tasks.office.worlds import features, write_mat, write_original_splits, write_pictures, write_surf
 

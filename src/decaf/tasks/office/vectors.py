@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from decaf.errors import TaskError
 from decaf.tasks.office.domain import Domain, Features
 from decaf.tasks.office.find import Found
-from decaf.tasks.office.matlab import Value, read_matlab
+from decaf.tasks.office.matlab import LARGEST_CONTENT, Value, read_matlab
 from decaf.tasks.office.names import TEN, class_name
 
 DECAF_LAYERS = ("fc6", "fc7")  # of the paper's Table 1
@@ -49,6 +49,8 @@ def read_domain(path: Path, name: str) -> Domain:
     X, labels = (_variable(path, variables, wanted) for wanted in (_VECTORS, _LABELS))
     if X.ndim != 2 or labels.size not in X.shape or not labels.size:
         raise TaskError(f"{path} has vectors {_size(X)} and labels {_size(labels)}: give as many labels as vectors")
+    if 4 * X.size > LARGEST_CONTENT:  # as float32; in the file a number may have one byte
+        raise TaskError(f"{path} has vectors {_size(X)}, which is more than {LARGEST_CONTENT:,} bytes: give fewer")
     if len(X) != labels.size:
         X = X.T
     numbers = labels.ravel(order="F")
