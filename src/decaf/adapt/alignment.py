@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg
 
 from decaf.adapt.base import Adapter
 from decaf.adapt.domains import Domains, Mask
@@ -109,8 +108,9 @@ class _Power:
 
     @classmethod
     def of(cls, X: Floats, ridge: float, power: float) -> _Power:
-        _, values, Vt = linalg.svd(centred(X), full_matrices=False)
-        return cls(ridge**power, (values**2 / (len(X) - 1) + ridge) ** power, Vt.T)
+        V = pca_basis(X, min(X.shape))
+        variances = ((centred(X) @ V) ** 2).sum(axis=0) / (len(X) - 1)
+        return cls(ridge**power, (variances + ridge) ** power, V)
 
     def __call__(self, X: Floats) -> Floats:
         return np.asarray(self.base * X + ((X @ self.V) * (self.along - self.base)) @ self.V.T)

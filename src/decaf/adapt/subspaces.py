@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
@@ -95,14 +97,16 @@ def subspace_disagreement(source: Floats, target: Floats, most: int) -> Floats:
     Returns:
         (k,) in 0 to 1.
     """
+    return np.fromiter(_disagreements(source, target, most), np.float64)
+
+
+def _disagreements(source: Floats, target: Floats, most: int) -> Iterator[float]:
+    """D(1), D(2), ...: each is worked out when it is asked for."""
     bases = [pca_basis(X, most) for X in (source, target, np.concatenate([source, target]))]
-    least = min(basis.shape[1] for basis in bases)
     overlaps = [basis.T @ bases[2] for basis in bases[:2]]
-    found = np.empty(least)
-    for k in range(1, least + 1):
+    for k in range(1, min(basis.shape[1] for basis in bases) + 1):
         cosines = [linalg.svdvals(overlap[:k, :k])[-1] for overlap in overlaps]
-        found[k - 1] = np.mean(np.sqrt(np.clip(1 - np.square(cosines), 0, 1)))
-    return found
+        yield float(np.mean(np.sqrt(np.clip(1 - np.square(cosines), 0, 1))))
 
 
 def choose_dimension(source: Floats, target: Floats, most: int) -> int:
@@ -118,11 +122,15 @@ def choose_dimension(source: Floats, target: Floats, most: int) -> int:
     Raises:
         AdaptError: a domain does not vary.
     """
-    found = subspace_disagreement(source, target, most)
-    if not len(found):
+    best, greatest = 0, -1.0
+    for k, found in enumerate(_disagreements(source, target, most), 1):
+        if found >= DISAGREES:
+            return k
+        if found > greatest:
+            best, greatest = k, found
+    if not best:
         raise AdaptError("all rows of a domain are equal: there is no subspace to compare")
-    full = np.flatnonzero(found >= DISAGREES)
-    return int(full[0] if len(full) else found.argmax()) + 1
+    return best
 
 
 def rank_of_domain(source: Floats, target: Floats, dimension: int | None = None) -> float:

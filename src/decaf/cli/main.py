@@ -15,6 +15,7 @@ _COMMANDS = (
     "probe",
     "fit",
     "predict",
+    "adapt",
     "reproduce",
     "nets",
     "layers",
