@@ -9,7 +9,13 @@ import numpy as np
 
 from decaf.adapt.base import Adapter
 from decaf.adapt.domains import Domains, Mask
-from decaf.adapt.subspaces import centred, check_dimension, dimension_of, greatest_dimension, pca_basis
+from decaf.adapt.subspaces import (
+    check_dimension,
+    dimension_of,
+    greatest_dimension,
+    pca_basis,
+    principal_directions,
+)
 from decaf.errors import AdaptError
 from decaf.probe.losses import Floats
 
@@ -108,8 +114,7 @@ class _Power:
 
     @classmethod
     def of(cls, X: Floats, ridge: float, power: float) -> _Power:
-        V = pca_basis(X, min(X.shape))
-        variances = ((centred(X) @ V) ** 2).sum(axis=0) / (len(X) - 1)
+        V, variances = principal_directions(X, min(X.shape))
         return cls(ridge**power, (variances + ridge) ** power, V)
 
     def __call__(self, X: Floats) -> Floats:

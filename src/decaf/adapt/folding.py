@@ -18,8 +18,8 @@ _PART = 1024
 def fold(adapter: Adapter) -> tuple[Floats, Floats]:
     """The linear classifier that says the same of target rows.
 
-    Methods whose coordinates are an affine map of a target row, with a linear classifier in these, are one affine map in
-    all: it is read off at the origin and at the unit vectors, whichever method it is, and tried on other rows.
+    Where a target row's coordinates are an affine map of it, and the scores one of the coordinates, all is one affine
+    map: read off at the origin and at the unit vectors, whatever the method, and tried on other rows.
 
     Args:
         adapter: fitted.
@@ -33,7 +33,9 @@ def fold(adapter: Adapter) -> tuple[Floats, Floats]:
     """
     name = type(adapter).__name__
     if not hasattr(adapter, "decision_function"):
-        raise AdaptError(f"{name} with {type(adapter.estimator_).__name__} has no coefficients: give a linear classifier")
+        raise AdaptError(
+            f"{name} with {type(adapter.estimator_).__name__} has no coefficients: give a linear classifier"
+        )
     d = adapter.n_features_in_
     inner = copy.copy(adapter)
     old: Preparation = adapter.preparation_

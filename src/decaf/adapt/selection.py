@@ -141,9 +141,7 @@ def importance_weighted_validation(
     return right / total
 
 
-def labelled_validation(
-    estimator: Any, X: Any, y: Any, sample_domain: Any, folds: int = 3, seed: int = 0
-) -> float:
+def labelled_validation(estimator: Any, X: Any, y: Any, sample_domain: Any, folds: int = 3, seed: int = 0) -> float:
     """Mean accuracy over the classes on held-out target rows that have a label: plain cross-validation.
 
     Nothing is assumed; but a few rows say little. Arguments and errors as in `importance_weighted_validation`.
@@ -157,14 +155,12 @@ def labelled_validation(
     return mean_class_accuracy(domains.y[held], predicted)
 
 
-def circular_validation(
-    estimator: Any, X: Any, y: Any, sample_domain: Any, folds: int = 3, seed: int = 0
-) -> float:
+def circular_validation(estimator: Any, X: Any, y: Any, sample_domain: Any, folds: int = 3, seed: int = 0) -> float:
     """There and back: mean accuracy over the classes on source rows, learned from what was predicted of the target.
 
-    The target is labelled by the estimator; then a copy of it learns from these labels, source and target exchanged, and
-    labels the source (Bruzzone and Marconcini, TPAMI 2010, section 4). As in Zhong et al. (ECML 2010, section 4)
-    the source rows that are scored are held out of the way there. Target rows that have a label keep it.
+    The estimator labels the target; a copy of it learns from these labels, with source and target exchanged, and labels
+    the source (Bruzzone and Marconcini, TPAMI 2010, section 4). The source rows that are scored are held out of the way
+    there, as in Zhong et al. (ECML 2010, section 4). Target rows that have a label keep it.
 
     Arguments and errors as in `importance_weighted_validation`; `folds` = 1 holds nothing out.
     """

@@ -30,15 +30,24 @@ def pca_basis(X: Floats, most: int) -> Floats:
     Returns:
         (d, k) float64, orthonormal columns.
     """
+    directions, _ = principal_directions(X, most)
+    if len(X) >= X.shape[1] or not directions.shape[1]:
+        return directions
+    return np.asarray(linalg.qr(directions, mode="economic")[0])
+
+
+def principal_directions(X: Floats, most: int) -> tuple[Floats, Floats]:
+    """As `pca_basis`, (d, k), and the variance along each, (k,), n - 1.
+
+    Where n < d, directions of a variance v are orthonormal to eps * greatest variance / v only.
+    """
     X = centred(X)
     n, d = X.shape
     values, vectors = linalg.eigh(X @ X.T if n < d else X.T @ X)
     order = np.argsort(values)[::-1][:most]
     order = order[values[order] > max(n, d) * np.finfo(np.float64).eps * max(values[-1], 0)]
-    if n >= d:
-        return np.asarray(vectors[:, order])
-    directions = X.T @ (vectors[:, order] / np.sqrt(values[order]))
-    return np.asarray(linalg.qr(directions, mode="economic")[0] * 1.0) if len(order) else directions
+    directions = vectors[:, order] if n >= d else X.T @ (vectors[:, order] / np.sqrt(values[order]))
+    return np.asarray(directions), np.asarray(values[order] / max(n - 1, 1))
 
 
 def pls_basis(X: Floats, y: NDArray[np.intp], most: int) -> Floats:

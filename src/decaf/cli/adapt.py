@@ -179,10 +179,14 @@ def _say(about: dict[str, Any], found: Any) -> None:
     )
     print_table(*_table(about))
     if about["settings"]["select"]:
-        click.echo(f"\nchosen by {_SELECTIONS[about['settings']['select']]}: {', '.join(dict.fromkeys(about['chosen']))}")
+        click.echo(
+            f"\nchosen by {_SELECTIONS[about['settings']['select']]}: {', '.join(dict.fromkeys(about['chosen']))}"
+        )
     if found.scores:
-        click.echo("accuracy: mean over the classes; intervals: 95 %, over the pictures that are tested on" + (
-            " and the draws" if len(found.plan.parts) > 1 else ""))
+        click.echo(
+            "accuracy: mean over the classes; intervals: 95 %, over the pictures that are tested on"
+            + (" and the draws" if len(found.plan.parts) > 1 else "")
+        )
 
 
 def _table(about: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
@@ -196,7 +200,7 @@ def _table(about: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]
 
 
 def _line(method: dict[str, Any], chose: bool, tested: bool) -> tuple[str, ...]:
-    cells = (method["method"], _range(method.get("dimension")), _range(method.get("C")))
+    cells: tuple[str, ...] = (method["method"], _range(method.get("dimension")), _range(method.get("C")))
     cells += (_mean(method.get("validation")),) if chose else ()
     if not tested:
         return cells

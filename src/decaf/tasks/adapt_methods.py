@@ -55,8 +55,8 @@ METHODS = {
     method.name: method
     for method in (
         Method("source-only", SourceOnly, "learns from the source", learns_from=("source",)),
-        Method("target-only", TargetOnly, "learns from the target's few labels", needs_labels=True, learns_from=("target",),
-               reversible=False),
+        Method("target-only", TargetOnly, "learns from the target's few labels", needs_labels=True,
+               learns_from=("target",), reversible=False),
         Method("source-and-target", SourceAndTarget, "learns from both as if they were one", needs_labels=True),
         Method("daume", DaumeAugmentation, "a shared copy of the features and one for each domain", needs_labels=True),
         Method("subspace-alignment", SubspaceAlignment, "principal directions turned onto the target's",

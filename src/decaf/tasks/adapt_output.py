@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib import metadata as packages
 from typing import Any
 
@@ -13,7 +12,7 @@ from decaf.adapt.selection import effective_rows
 from decaf.errors import AdaptError, ModelError
 from decaf.probe.inputs import Transform
 from decaf.tasks.adapt_scores import CONFIDENCE, Score
-from decaf.tasks.adapting import CHOSEN, Adapted, Fit, confidence
+from decaf.tasks.adapting import CHOSEN, Adapted, confidence
 from decaf.tasks.domain_pair import known
 from decaf.tasks.model import Model, Predictions
 from decaf.tasks.probing import number
@@ -37,9 +36,7 @@ def predictions(found: Adapted) -> Predictions:
     for name, values in columns.items():
         parts[name] = np.full(n, None, object)
         parts[name][rows] = values
-    return Predictions(
-        "classes", tuple(classes), confidence(best), labels, scores, target.paths, target.errors, parts
-    )
+    return Predictions("classes", tuple(classes), confidence(best), labels, scores, target.paths, target.errors, parts)
 
 
 def _labels(found: Adapted) -> Any:
@@ -149,7 +146,10 @@ def _method(found: Adapted, name: str) -> dict[str, Any]:
 def _score(score: Score | None) -> dict[str, Any]:
     if score is None:
         return {}
-    change = score.change and vars(score.change) | {"interval": list(score.change.interval), "p": number(score.change.p)}
+    change = score.change and vars(score.change) | {
+        "interval": list(score.change.interval),
+        "p": number(score.change.p),
+    }
     return {
         "accuracy": score.accuracy,
         "interval": list(score.interval),

@@ -110,7 +110,7 @@ def _drawn(right: Bools, tested: Bools, truth: Labels, picture: NDArray[np.intp]
     random = np.random.default_rng(seed)
     splits = len(tested)
     counts = np.zeros((DRAWS, len(truth)))
-    for rows in _classes(truth, tested.any(axis=0)):
+    for rows in _classes(truth, _ever(tested)):
         pictures, of_row = np.unique(picture[rows], return_inverse=True)
         drawn = random.multinomial(len(pictures), np.full(len(pictures), 1 / len(pictures)), DRAWS)
         counts[:, rows] = drawn[:, of_row]
@@ -123,13 +123,17 @@ def _accuracies(right: Bools, tested: Bools, truth: Labels, counts: Floats) -> F
     """(draws, methods, splits) mean over the classes that were drawn of the share that is right, rows counted so."""
     shape = (len(counts), *right.shape[:2])
     total, classes = np.zeros(shape), np.zeros((shape[0], 1, shape[2]))
-    for rows in _classes(truth, tested.any(axis=0)):
+    for rows in _classes(truth, _ever(tested)):
         among = counts[:, rows] @ tested[:, rows].T.astype(float)  # (draws, splits)
         hits = (right & tested)[:, :, rows].astype(float)
         found = np.einsum("dr,msr->dms", counts[:, rows], hits, optimize=True)
         total += found / np.maximum(among, 1)[:, None]
         classes += (among > 0)[:, None]
     return total / np.maximum(classes, 1)
+
+
+def _ever(tested: Bools) -> Bools:
+    return np.asarray(tested.any(axis=0), bool)
 
 
 def _classes(truth: Labels, tested: Bools) -> list[NDArray[np.intp]]:

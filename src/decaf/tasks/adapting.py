@@ -14,7 +14,6 @@ from decaf.adapt import Adapter, rank_of_domain
 from decaf.adapt.selection import (
     Apartness,
     circular_validation,
-    effective_rows,
     importance_weighted_validation,
     labelled_validation,
     tell_apart,
@@ -231,7 +230,9 @@ def run_adaptation(plan: Plan, on_step: OnStep | None = None) -> Adapted:
         of_methods = {}
         for method in plan.methods:
             tried = list(_tried(plan, part, method, apart, on_step))
-            of_methods[method.name] = max(tried, key=lambda fit: -math.inf if math.isnan(fit.validation) else fit.validation)
+            of_methods[method.name] = max(
+                tried, key=lambda fit: -math.inf if math.isnan(fit.validation) else fit.validation
+            )
         fits.append(of_methods)
         chosen.append(max((method.name for method in plan.asked), key=lambda name: of_methods[name].validation))
     return Adapted(plan, apart, _rank(pair), fits, chosen, _scores(plan, fits, chosen))
@@ -253,9 +254,7 @@ def _rank(pair: DomainPair) -> float:
     return rank_of_domain(*scaled)
 
 
-def _tried(
-    plan: Plan, part: Part, method: Method, apart: Apartness, on_step: OnStep | None
-) -> Iterator[Fit]:
+def _tried(plan: Plan, part: Part, method: Method, apart: Apartness, on_step: OnStep | None) -> Iterator[Fit]:
     for candidate in plan.candidates(method):
         yield _fit(plan, part, candidate, apart)
         if on_step:
@@ -266,7 +265,9 @@ def _fit(plan: Plan, part: Part, candidate: Candidate, apart: Apartness) -> Fit:
     pair = plan.pair
     X, domain = _unlabelled(pair)
     y = np.concatenate([pair.y, part.taught[~pair.foreign]])
-    learned = known(y) & np.where(domain > 0, *("source" in candidate.method.learns_from, "target" in candidate.method.learns_from))
+    learned = known(y) & np.where(
+        domain > 0, *("source" in candidate.method.learns_from, "target" in candidate.method.learns_from)
+    )
     classifier = plan.settings.classifier.choosing(y[learned], pair.picture[_rows(pair)][learned])
     adapter = candidate.estimator(classifier).fit(X, y, sample_domain=domain)
     C = getattr(adapter.estimator_, "C_", math.nan)

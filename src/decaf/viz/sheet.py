@@ -28,12 +28,14 @@ class Shown:
         is_a: its class.
         taken_for: what it was taken for.
         note: a third, small line.
+        verb: before `is_a`: `was` where that is no more than what was thought before.
     """
 
     load: Callable[[], NDArray[np.uint8]]
     is_a: str
     taken_for: str
     note: str
+    verb: str = "is"
 
 
 @with_fonts
@@ -63,7 +65,7 @@ def _draw(axes: Any, shown: Shown) -> bool:
     """Whether the picture could be shown."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    words = (f"is {one_line(shown.is_a, _LONGEST)}", f"→ {one_line(shown.taken_for, _LONGEST)}", shown.note)
+    words = (f"{shown.verb} {one_line(shown.is_a, _LONGEST)}", f"→ {one_line(shown.taken_for, _LONGEST)}", shown.note)
     styles: tuple[dict[str, Any], ...] = ({"weight": "bold"}, {"color": ORANGE}, {"color": GREY, "fontsize": 7})
     for line, (text, style) in enumerate(zip(words, styles, strict=True)):
         place = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
