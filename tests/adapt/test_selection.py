@@ -232,7 +232,7 @@ def test_missing_rows_are_said():
     pair = hard()
     with pytest.raises(AdaptError, match="no class has two target rows with a label"):
         labelled_validation(SourceOnly(), pair.X, pair.seen, pair.domain)
-    with pytest.raises(AdaptError, match="all labels are of one class|the target has 0 rows"):
+    with pytest.raises(AdaptError, match="all labels are of one class"):
         tell_apart(pair.X, np.ones(len(pair.y)))
     with pytest.raises(AdaptError, match="the target has 0 rows"):
         circular_validation(SourceOnly(), pair.X, pair.y, np.ones(len(pair.y)))

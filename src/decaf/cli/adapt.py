@@ -91,7 +91,7 @@ def adapt(source: str, target: str, out: str, model: str, report: str, as_json: 
     decaf adapt --source shop --target phone --method coral --method gfk --target-train-per-class 3
     """
     from decaf.features.feature_set import FeatureSet
-    from decaf.tasks.adapt_output import adapted_model, predictions, to_dict
+    from decaf.tasks.adapt_output import adapted_model, check_prepare, predictions, to_dict
     from decaf.tasks.adapting import plan_adaptation, run_adaptation
     from decaf.tasks.domain_pair import load_pair
     from decaf.tasks.labelling import records, write_csv
@@ -99,7 +99,9 @@ def adapt(source: str, target: str, out: str, model: str, report: str, as_json: 
 
     for file in filter(None, (out, model)):
         check_target(file)
-    labelling, layer, settings = _settings(options)
+    if model:
+        check_prepare(options["prepare"])
+    labelling, layer, settings = _settings(options, bool(model))
     pair = load_pair(FeatureSet.open(source), FeatureSet.open(target), labelling, layer)
     plan = plan_adaptation(pair, settings)
     if not as_json:
@@ -122,7 +124,7 @@ def adapt(source: str, target: str, out: str, model: str, report: str, as_json: 
         _say_written(out, model, report, len(said))
 
 
-def _settings(options: dict[str, Any]) -> tuple[Any, str | None, Any]:
+def _settings(options: dict[str, Any], model: bool) -> tuple[Any, str | None, Any]:
     from decaf.tasks.adapt_methods import Classifier
     from decaf.tasks.adapting import Settings
     from decaf.tasks.domain_pair import Labelling
@@ -134,6 +136,7 @@ def _settings(options: dict[str, Any]) -> tuple[Any, str | None, Any]:
     names = ("methods", "dimensions", "prepare", "n_taught", "n_splits", "seed")
     settings = Settings(
         select=options["select"] or "",
+        model=model,
         classifier=Classifier(options["loss"], options["Cs"], options["seed"]),
         **{name: options[name] for name in names},
     )

@@ -53,6 +53,12 @@ def _used(found: Adapted) -> Any:
     return used
 
 
+def check_prepare(prepare: str | None) -> None:
+    """Raise ModelError where a model file cannot say how features are prepared."""
+    if (prepare or "").startswith("l1"):
+        raise ModelError("a model file knows no l1 norm: pass --prepare l2, or leave out --model")
+
+
 def adapted_model(found: Adapted) -> Model:
     """The chosen classifier for further pictures like the target's; see `decaf.adapt.folding.fold`.
 
@@ -61,8 +67,7 @@ def adapted_model(found: Adapted) -> Model:
     """
     best, pair = found.best, found.plan.pair
     norm = best.adapter.preparation_.norm
-    if norm == "l1":
-        raise ModelError("a model file knows no l1 norm: pass --prepare l2, or leave out --model")
+    check_prepare(norm)
     try:
         coef, intercept = fold(best.adapter)
     except AdaptError as error:

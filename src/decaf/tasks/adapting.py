@@ -44,6 +44,7 @@ class Settings:
         classifier: how linear classifiers are made.
         n_taught: pictures of each class of the target to learn from, drawn; None: none are drawn.
         n_splits: how many times they are drawn.
+        model: what is chosen must make a model file: methods that are no linear map are left out.
         seed: of all chance.
     """
 
@@ -54,6 +55,7 @@ class Settings:
     classifier: Classifier = field(default_factory=Classifier)
     n_taught: int | None = None
     n_splits: int = 5
+    model: bool = False
     seed: int = 0
 
 
@@ -89,9 +91,8 @@ class Plan:
 
     @property
     def methods(self) -> list[Method]:
-        """All that are measured."""
-        extra = [method for method in self.baselines if method not in self.asked]
-        return [*extra, *self.asked]
+        """All that are measured: the baselines, then the others."""
+        return [*self.baselines, *(method for method in self.asked if method not in self.baselines)]
 
     def candidates(self, method: Method) -> list[Candidate]:
         """The settings of a method that are tried."""
@@ -170,12 +171,23 @@ def plan_adaptation(pair: DomainPair, settings: Settings) -> Plan:
     plan = Plan(pair, settings, asked, [METHODS[name] for name in names], parts, "", ())
     several = sum(len(plan.candidates(method)) for method in asked) > 1
     select = _selection(plan, labels) if several else ""
-    if select == "circular" and (left := [method.name for method in asked if not method.reversible]):
-        kept = [method for method in asked if method.reversible]
-        if not kept:
-            raise UnknownName(f"circular validation cannot judge {', '.join(left)}: use --select labelled")
-        plan = replace(plan, asked=kept, notes=(f"circular validation cannot judge {', '.join(left)}",))
-    return replace(plan, select=select)
+    plan = replace(plan, select=select)
+    if settings.model:
+        plan = _without(plan, [method for method in asked if not method.linear], "a model file cannot hold")
+    if select == "circular":
+        plan = _without(plan, [method for method in asked if not method.reversible], "circular validation cannot judge")
+    return plan
+
+
+def _without(plan: Plan, left: Sequence[Method], why: str) -> Plan:
+    """Leave methods out of the choice, and say so. Raises UnknownName where none is left."""
+    kept = [method for method in plan.asked if method not in left]
+    if not left:
+        return plan
+    said = f"{why} {', '.join(method.name for method in left)}"
+    if not kept:
+        raise UnknownName(f"{said}: name another --method, or leave out what asks for it")
+    return replace(plan, asked=kept, notes=(*plan.notes, f"{said}: not among those to choose from"))
 
 
 def _parts(pair: DomainPair, settings: Settings) -> list[Part]:
