@@ -65,7 +65,7 @@ def test_it_says_what_was_taken_how_it_went_and_what_was_written(
     ):  # fmt: skip
         assert said in out, said
     assert "1 broken rows of the target are left out" in err
-    assert re.search(r"^source-only +[\d.e-]+ +(0\.\d{4}) ", out, re.M)
+    assert re.search(r"^source-only +none +[\d.e-]+ +(0\.\d{4}) ", out, re.M)
     lines = read(tmp_path / "labels.csv")
     assert len(lines) == 27 and lines[26]["error"] == "torn" and lines[26]["label"] == ""
     assert {line["label"] for line in lines[:26]} <= set(NAMES)
@@ -96,6 +96,14 @@ def test_json_is_all_that_was_found(
 def test_the_oracle_says_that_it_looked(capsys: pytest.CaptureFixture[str], domains: tuple[object, ...]) -> None:
     code, out, _ = run(capsys, *domains, *FAST, "--select", "oracle")
     assert code == 0 and "chosen by the labels that are tested on: its accuracy is too good: " in out
+
+
+def test_importance_weights_say_how_many_rows_they_leave(
+    capsys: pytest.CaptureFixture[str], domains: tuple[object, ...]
+) -> None:
+    code, out, _ = run(capsys, *domains, *FAST, "--select", "iw")
+    (left,) = re.findall(r"importance weights leave ([\d.]+) of 36 source rows: of few, validation says little", out)
+    assert code == 0 and 1 <= float(left) <= 36
 
 
 def test_few_labels_several_times(capsys: pytest.CaptureFixture[str], domains: tuple[object, ...]) -> None:

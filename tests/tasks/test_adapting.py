@@ -13,11 +13,11 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 import decaf
-from decaf.adapt import CORAL, SourceAndTarget, SourceOnly
+from decaf.adapt import CORAL, GFK, SourceAndTarget, SourceOnly
 from decaf.adapt.selection import circular_validation
 from decaf.errors import AdaptError, ModelError, ProbeError, UnknownName
 from decaf.probe import LinearProbe, LinearProbeCV
-from decaf.tasks.adapt_methods import METHODS, Classifier, methods_named
+from decaf.tasks.adapt_methods import METHODS, Classifier, candidates, methods_named
 from decaf.tasks.adapt_output import adapted_model, predictions, to_dict
 from decaf.tasks.adapt_report import write_adapt_report
 from decaf.tasks.adapting import CHOSEN, Adapted, Settings, plan_adaptation, run_adaptation
@@ -57,8 +57,8 @@ def by_hand(pair: DomainPair, model: Any, taught: Any = None) -> Any:
 
 
 def test_labels_of_the_target_are_only_tested_on(pair: DomainPair) -> None:
-    found = adapted(pair, "coral")
-    expected = by_hand(pair, CORAL(LinearProbeCV(random_state=0))).predict(pair.X[pair.n :])
+    found = adapted(pair, "coral", prepares=("none",))
+    expected = by_hand(pair, CORAL(LinearProbeCV(random_state=0), prepare="none")).predict(pair.X[pair.n :])
     np.testing.assert_array_equal(found.best.predicted, expected)
     assert found.scores["coral"].accuracy == pytest.approx(balanced_accuracy_score(*map(list, (pair.truth, expected))))
     without = by_hand(pair, SourceOnly(LinearProbeCV(random_state=0))).predict(pair.X[pair.n :])
@@ -85,7 +85,7 @@ def test_what_validation_says_is_followed(pair: DomainPair) -> None:
     fit = found.fits[0]["coral"]
     y = np.concatenate([pair.y, np.full(len(pair.truth), None, object)])
     domain = np.repeat([1, -1], [pair.n, len(pair.truth)])
-    estimator = CORAL(LinearProbe(C=fit.C, random_state=0))
+    estimator = CORAL(LinearProbe(C=fit.C, random_state=0), prepare=fit.candidate.prepare)
     assert fit.validation == pytest.approx(circular_validation(estimator, pair.X, y, domain))
     best = max(FEW, key=lambda name: found.fits[0][name].validation)
     assert found.chosen == [best] and found.best is found.fits[0][best]
@@ -99,18 +99,44 @@ def test_the_oracle_takes_the_most_accurate(pair: DomainPair) -> None:
     assert not any(METHODS[name].needs_labels for name in names)
 
 
-def test_of_several_dimensions_the_best_in_validation(pair: DomainPair) -> None:
-    plan = plan_adaptation(pair, Settings(methods=("gfk",), dimensions=(1, 4), select="circular"))
-    assert plan.steps == 4 and plan.select == "circular"  # source-only beside three of gfk
+def test_of_several_settings_the_best_in_validation(pair: DomainPair) -> None:
+    plan = plan_adaptation(pair, Settings(("gfk",), dimensions=(1, 4), prepares=("none", "zscore")))
+    assert plan.steps == 7 and plan.select == "circular"  # source-only beside six of gfk
     steps: list[int] = []
     found = run_adaptation(plan, lambda: steps.append(1))
-    assert len(steps) == 4
-    each = [adapted(pair, "gfk", "source-only", dimensions=(), select="circular")] + [
-        run_adaptation(plan_adaptation(pair, Settings(methods=("gfk",), dimensions=(k,), select="circular")))
-        for k in (1, 4)
+    assert len(steps) == 7
+    y, domain = np.concatenate([pair.y, np.full(26, None, object)]), np.repeat([1, -1], [pair.n, 26])
+    measured = GFK().fit(pair.X, y, domain).dimension_, GFK(prepare="zscore").fit(pair.X, y, domain).dimension_
+    each = {
+        (prepare, k): circular_validation(GFK(dimension=k, prepare=prepare), pair.X, y, domain)
+        for prepare, dimension in zip(("none", "zscore"), measured, strict=True)
+        for k in (dimension, 1, 4)
+    }
+    best = max(each.values())
+    assert found.best.validation == pytest.approx(best)
+    assert each[found.best.candidate.prepare, found.best.candidate.dimension] == pytest.approx(best)
+
+
+def names_of(method: str, *, prepares: tuple[str, ...] = (), dimensions: tuple[int, ...] = (), room: int = 1000) -> Any:
+    return [(one.prepare, one.dimension) for one in candidates(METHODS[method], prepares, dimensions, room)]
+
+
+def test_what_is_tried_where_nothing_is_said() -> None:
+    assert names_of("source-only") == [("none", None)] and names_of("zscore") == [("zscore", None)]
+    assert names_of("coral") == [("none", None), ("zscore", None)]
+    assert names_of("gfk", room=50) == [(p, k) for p in ("none", "zscore") for k in (None, 20)]
+    assert names_of("subspace-alignment", prepares=("l2",)) == [("l2", None), ("l2", 20), ("l2", 80)]
+    assert names_of("gfk", prepares=("l2",), dimensions=(7,), room=1) == [("l2", None), ("l2", 7)]
+
+
+def test_what_adapts_nothing_gets_no_zscores() -> None:
+    assert names_of("source-only", prepares=("zscore", "l2-zscore", "l1")) == [
+        ("none", None),
+        ("l2", None),
+        ("l1", None),
     ]
-    assert found.best.validation == pytest.approx(max(one.fits[0]["gfk"].validation for one in each))
-    assert found.best.candidate.dimension is not None
+    assert names_of("zscore", prepares=("l2", "l2-zscore")) == [("l2-zscore", None)]
+    assert names_of("zscore", prepares=("l2",)) == [("zscore", None)]
 
 
 def test_a_few_labels_of_the_target_are_learned_from(pair: DomainPair) -> None:
@@ -229,12 +255,12 @@ def test_the_model_says_of_the_target_what_was_predicted(
 
 
 def test_a_model_of_rows_of_length_one(pair: DomainPair, tmp_path: Path) -> None:
-    found = adapted(pair, "gfk-svm", prepare="l2-zscore")
+    found = adapted(pair, "gfk-svm", prepares=("l2-zscore",))
     adapted_model(found).save(tmp_path / "m")
     assert Model.load(tmp_path / "m").predict(pair.target).labels[:26].tolist() == found.best.predicted.tolist()
-    for method, prepare, message in (("gfk", None, "gfk makes no model file"), ("coral", "l1", "knows no l1 norm")):
+    for method, prepare, message in (("gfk", "l2", "gfk makes no model file"), ("coral", "l1", "knows no l1 norm")):
         with pytest.raises(ModelError, match=message):
-            adapted_model(adapted(pair, method, prepare=prepare))
+            adapted_model(adapted(pair, method, prepares=(prepare,)))
 
 
 def test_two_classes(sets: tuple[decaf.FeatureSet, decaf.FeatureSet], tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from decaf.cli.learning import steps_bar, warnings_as_notes
 from decaf.viz.text import one_line
 
 _METHODS = (
-    "source-only", "target-only", "source-and-target", "daume", "mmdt", "subspace-alignment", "coral", "gfk", "gfk-svm",
+    "source-only", "target-only", "source-and-target", "zscore", "daume", "mmdt", "subspace-alignment", "coral", "gfk",
+    "gfk-svm",
 )  # fmt: skip
 
 
@@ -59,12 +60,15 @@ _METHODS = (
     metavar="K",
     type=click.IntRange(1),
     multiple=True,
-    help="Of subspaces, to be tried beside that of the disagreement measure; repeat for several.",
+    help="Of subspaces, tried beside that of the disagreement measure; repeat for several. By default 20 and 80.",
 )
 @click.option(
     "--prepare",
+    "prepares",
+    multiple=True,
     type=click.Choice(["none", "l1", "l2", "zscore", "l1-zscore", "l2-zscore"]),
-    help="Of the features, each domain by itself; by default what each method prefers.",
+    help="Of the features: rows of length 1, features of each domain to mean 0 and deviation 1; repeat to choose from "
+    "several. By default none and zscore, except for what adapts nothing.",
 )
 @click.option(
     "--loss", type=click.Choice(["svm", "logistic"]), default="svm", show_default=True, help="Of linear classifiers."
@@ -91,7 +95,7 @@ def adapt(source: str, target: str, out: str, model: str, report: str, as_json: 
     decaf adapt --source shop --target phone --method coral --method gfk --target-train-per-class 3
     """
     from decaf.features.feature_set import FeatureSet
-    from decaf.tasks.adapt_output import adapted_model, check_prepare, predictions, to_dict
+    from decaf.tasks.adapt_output import adapted_model, check_prepares, predictions, to_dict
     from decaf.tasks.adapting import plan_adaptation, run_adaptation
     from decaf.tasks.domain_pair import load_pair
     from decaf.tasks.labelling import records, write_csv
@@ -100,7 +104,7 @@ def adapt(source: str, target: str, out: str, model: str, report: str, as_json: 
     for file in filter(None, (out, model)):
         check_target(file)
     if model:
-        check_prepare(options["prepare"])
+        check_prepares(options["prepares"])
     labelling, layer, settings = _settings(options, bool(model))
     pair = load_pair(FeatureSet.open(source), FeatureSet.open(target), labelling, layer)
     plan = plan_adaptation(pair, settings)
@@ -133,7 +137,7 @@ def _settings(options: dict[str, Any], model: bool) -> tuple[Any, str | None, An
         options["source_labels"], options["target_labels"], options["target_labelled"], options["no_target_labels"],
         options["shared_classes"],
     )  # fmt: skip
-    names = ("methods", "dimensions", "prepare", "n_taught", "n_splits", "seed")
+    names = ("methods", "dimensions", "prepares", "n_taught", "n_splits", "seed")
     settings = Settings(
         select=options["select"] or "",
         model=model,
@@ -185,6 +189,11 @@ def _say(about: dict[str, Any], found: Any) -> None:
         click.echo(
             f"\nchosen by {_SELECTIONS[about['settings']['select']]}: {', '.join(dict.fromkeys(about['chosen']))}"
         )
+    if about["settings"]["select"] == "iw":
+        click.echo(
+            f"importance weights leave {domains['effective_source_rows']:.1f} of {about['source']['rows']:,} source "
+            "rows: of few, validation says little"
+        )
     if found.scores:
         click.echo(
             "accuracy: mean over the classes; intervals: 95 %, over the pictures that are tested on"
@@ -196,14 +205,15 @@ def _table(about: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]
     """Columns, lines, and which columns hold numbers."""
     tested = "accuracy" in about["methods"][0]
     chose = about["settings"]["select"]
-    columns = ("method", "dimension", "C", *(["validation"] if chose else []))
+    columns = ("method", "prepare", "dimension", "C", *(["validation"] if chose else []))
     columns += ("accuracy", "interval", f"against {about['baseline']}", "mended", "spoiled") if tested else ()
     lines = [_line(method, bool(chose), tested) for method in about["methods"]]
-    return columns, lines, columns[1:]
+    return columns, lines, columns[2:]
 
 
 def _line(method: dict[str, Any], chose: bool, tested: bool) -> tuple[str, ...]:
-    cells: tuple[str, ...] = (method["method"], _range(method.get("dimension")), _range(method.get("C")))
+    settings = _words(method.get("prepare")), _range(method.get("dimension")), _range(method.get("C"))
+    cells: tuple[str, ...] = (method["method"], *settings)
     cells += (_mean(method.get("validation")),) if chose else ()
     if not tested:
         return cells
@@ -215,6 +225,10 @@ def _line(method: dict[str, Any], chose: bool, tested: bool) -> tuple[str, ...]:
     low, high = change["interval"]
     return (*cells, f"{change['difference']:+.4f} ({low:+.3f} to {high:+.3f})", f"{change['mended']:g}",
             f"{change['spoiled']:g}")  # fmt: skip
+
+
+def _words(values: Any) -> str:
+    return ", ".join(dict.fromkeys(values or ()))
 
 
 def _range(values: Any) -> str:

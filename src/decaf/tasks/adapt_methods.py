@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from decaf.probe import LinearProbe, LinearProbeCV
 from decaf.tasks.splitting import held_out
 
 AUTO = "auto"
+DIMENSIONS = (20, 80)
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Method:
         name: what the command line calls it.
         make: its estimator.
         words: what it does, in a few.
-        linear: it takes a linear classifier; else it brings its own.
-        of_dimension: it works in subspaces, whose dimension is to be chosen.
+        classifier: `linear`: of the user's choice; `own`: a linear one it brings along; `nearest`: nearest neighbour.
+        directions: of the features, that each dimension of its subspaces takes up; 0: it has none to choose.
+        prepares: how features are prepared, to choose from.
         needs_labels: of the target.
         learns_from: rows of these domains teach its classifier.
         reversible: it can go the way back of a circular validation, on which there are no labels to meet it.
@@ -44,12 +46,20 @@ class Method:
     name: str
     make: Callable[..., Adapter]
     words: str
-    linear: bool = True
-    of_dimension: bool = False
+    classifier: str = "linear"
+    directions: int = 0
+    prepares: tuple[str, ...] = ("none",)
     needs_labels: bool = False
     learns_from: tuple[str, ...] = ("source", "target")
     reversible: bool = True
 
+    @property
+    def linear(self) -> bool:
+        """Whether scores are a linear map of the target's features."""
+        return self.classifier != "nearest"
+
+
+_BOTH = ("none", "zscore")
 
 METHODS = {
     method.name: method
@@ -58,14 +68,19 @@ METHODS = {
         Method("target-only", TargetOnly, "learns from the target's few labels", needs_labels=True,
                learns_from=("target",), reversible=False),
         Method("source-and-target", SourceAndTarget, "learns from both as if they were one", needs_labels=True),
-        Method("daume", DaumeAugmentation, "a shared copy of the features and one for each domain", needs_labels=True),
-        Method("subspace-alignment", SubspaceAlignment, "principal directions turned onto the target's",
-               of_dimension=True),
-        Method("coral", CORAL, "the source's covariance made the target's"),
-        Method("gfk", GFK, "nearest neighbour by the geodesic flow kernel", linear=False, of_dimension=True),
-        Method("gfk-svm", GFK, "linear classifier on the geodesic flow kernel", of_dimension=True),
+        Method("zscore", SourceAndTarget, "each feature of each domain to mean 0 and deviation 1",
+               prepares=("zscore",)),
+        Method("daume", DaumeAugmentation, "a shared copy of the features and one for each domain", needs_labels=True,
+               prepares=_BOTH),
+        Method("subspace-alignment", SubspaceAlignment, "principal directions turned onto the target's", directions=1,
+               prepares=_BOTH),
+        Method("coral", CORAL, "the source's covariance made the target's", prepares=_BOTH),
+        Method("gfk", GFK, "nearest neighbour by the geodesic flow kernel", classifier="nearest", directions=2,
+               prepares=_BOTH),
+        Method("gfk-svm", GFK, "linear classifier on the geodesic flow kernel", directions=2, prepares=_BOTH),
     )
 }  # fmt: skip
+WITHOUT = ("source-and-target", "source-only", "target-only")  # they adapt nothing: to compare with
 
 
 def methods_named(names: tuple[str, ...], labels: bool) -> list[Method]:
@@ -121,21 +136,41 @@ class Classifier:
         return LinearProbe(self.loss, C=C, random_state=self.seed)
 
 
+def candidates(method: Method, prepares: Sequence[str], dimensions: Sequence[int], room: int) -> list[Candidate]:
+    """The settings of a method that are tried.
+
+    Args:
+        method: any.
+        prepares: asked for; none: those of the method. What adapts nothing gets no z-scores, and `zscore` no other.
+        dimensions: asked for; none: DIMENSIONS, as far as there is room. That of the disagreement measure comes first.
+        room: how many directions there are.
+    """
+    if method.name in WITHOUT:
+        named = list(dict.fromkeys("none" if name == "zscore" else name.removesuffix("-zscore") for name in prepares))
+    else:
+        named = [name for name in prepares if name.endswith("zscore") or method.name != "zscore"]
+    asked = dimensions or [k for k in DIMENSIONS if k * method.directions <= room]
+    tried = (None, *asked) if method.directions else (None,)
+    return [Candidate(method, prepare, k) for prepare in named or method.prepares for k in tried]
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A method with its settings; None: as the estimator has it, for a dimension the disagreement measure."""
+    """A method with its settings. `dimension`: None: that of the disagreement measure, where there is one."""
 
     method: Method
+    prepare: str = "none"
     dimension: int | None = None
-    prepare: str | None = None
 
     def estimator(self, classifier: Any) -> Adapter:
         """A fresh one."""
-        given = {"estimator": classifier if self.method.linear else None, "prepare": self.prepare}
-        if self.method.of_dimension:
+        given: dict[str, Any] = {"prepare": self.prepare}
+        if self.method.classifier == "linear":
+            given["estimator"] = classifier
+        if self.method.directions:
             given["dimension"] = self.dimension
-        return self.method.make(**{name: value for name, value in given.items() if value is not None})
+        return self.method.make(**given)
 
     def settled(self, fitted: Adapter) -> Candidate:
         """With the dimension that a fit took."""
-        return replace(self, dimension=getattr(fitted, "dimension_", None))
+        return replace(self, dimension=getattr(fitted, "dimension_", self.dimension))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata as packages
 from typing import Any
 
@@ -12,7 +13,7 @@ from decaf.adapt.selection import effective_rows
 from decaf.errors import AdaptError, ModelError
 from decaf.probe.inputs import Transform
 from decaf.tasks.adapt_scores import CONFIDENCE, Score
-from decaf.tasks.adapting import CHOSEN, Adapted, confidence
+from decaf.tasks.adapting import CHOSEN, Adapted
 from decaf.tasks.domain_pair import known
 from decaf.tasks.model import Model, Predictions
 from decaf.tasks.probing import number
@@ -36,7 +37,7 @@ def predictions(found: Adapted) -> Predictions:
     for name, values in columns.items():
         parts[name] = np.full(n, None, object)
         parts[name][rows] = values
-    return Predictions("classes", tuple(classes), confidence(best), labels, scores, target.paths, target.errors, parts)
+    return Predictions("classes", tuple(classes), best.confidence, labels, scores, target.paths, target.errors, parts)
 
 
 def _labels(found: Adapted) -> Any:
@@ -53,9 +54,9 @@ def _used(found: Adapted) -> Any:
     return used
 
 
-def check_prepare(prepare: str | None) -> None:
+def check_prepares(prepares: Sequence[str]) -> None:
     """Raise ModelError where a model file cannot say how features are prepared."""
-    if (prepare or "").startswith("l1"):
+    if any(name.startswith("l1") for name in prepares):
         raise ModelError("a model file knows no l1 norm: pass --prepare l2, or leave out --model")
 
 
@@ -66,18 +67,18 @@ def adapted_model(found: Adapted) -> Model:
         ModelError: the method is no linear map of features.
     """
     best, pair = found.best, found.plan.pair
-    norm = best.adapter.preparation_.norm
-    check_prepare(norm)
+    norm = found.adapter.preparation_.norm
+    check_prepares([norm])
     try:
-        coef, intercept = fold(best.adapter)
+        coef, intercept = fold(found.adapter)
     except AdaptError as error:
         raise ModelError(f"{best.candidate.method.name} makes no model file ({error}): leave out --model") from None
     about = {
-        "C": best.C,
+        "C": number(best.C),
         "rows": int(known(found.plan.parts[0].taught).sum()) + pair.n,
         "method": best.candidate.method.name,
         "dimension": best.candidate.dimension,
-        "prepare": best.adapter.prepare,
+        "prepare": found.adapter.prepare,
         "source": {key: pair.source.meta["source"].get(key) for key in ("given", "digest")},
         "validation_accuracy": number(best.validation),
         "seed": found.plan.settings.seed,
@@ -85,8 +86,8 @@ def adapted_model(found: Adapted) -> Model:
     }
     return Model(
         kind="classes",
-        loss=found.plan.settings.classifier.loss,
-        names=tuple(map(str, best.adapter.classes_)),
+        loss=found.adapter.estimator_.loss,
+        names=tuple(map(str, found.adapter.classes_)),
         layer=pair.layer,
         settings=pair.target.meta["settings"],
         coef=coef.astype(np.float32),
@@ -123,7 +124,7 @@ def to_dict(found: Adapted) -> dict[str, Any]:
         },
         "settings": {
             "select": plan.select or None,
-            "prepare": settings.prepare,
+            "prepare": list(settings.prepares) or None,
             "dimensions": list(settings.dimensions),
             "loss": settings.classifier.loss,
             "target_train_per_class": settings.n_taught,
@@ -142,6 +143,7 @@ def _method(found: Adapted, name: str) -> dict[str, Any]:
         "method": name,
         "asked": name in [method.name for method in found.plan.asked],
         "C": [number(fit.C) for fit in fits],
+        "prepare": [fit.candidate.prepare for fit in fits],
         "dimension": [fit.candidate.dimension for fit in fits],
         "validation": [number(fit.validation) for fit in fits],
         **_score(found.scores.get(name)),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from decaf.files import write_atomically
 from decaf.tasks.adapt_methods import METHODS
 from decaf.tasks.adapt_scores import Score
-from decaf.tasks.adapting import CHOSEN, Adapted, confidence
+from decaf.tasks.adapting import CHOSEN, Adapted
 from decaf.tasks.pictures import Pictures
 from decaf.tasks.probe_report import writing
 from decaf.tasks.report import Figure, Page, Points, Section, Table, write_page
@@ -110,7 +110,7 @@ def _shown(found: Adapted, row: int) -> Any:
 
     pair, before, fit = found.plan.pair, str(found.unadapted.predicted[row]), found.best
     load = partial(Pictures(pair.target).load, int(pair.target_rows[row]))
-    sure = f"{confidence(fit)} {fit.sureness[row]:.2f}"
+    sure = f"{fit.confidence} {fit.sureness[row]:.2f}"
     if not found.plan.parts[0].tested[row]:
         return Shown(load, before, str(fit.predicted[row]), sure, "was")
     return Shown(load, str(pair.truth[row]), str(fit.predicted[row]), f"before: {one_line(before, 18)}; {sure}")
@@ -176,7 +176,7 @@ def _changed(score: Score) -> str:
 
 
 def _methods(found: Adapted, about: Mapping[str, Any]) -> Section:
-    header = ["method", "what it does", "dimension", "C", "validation"]
+    header = ["method", "what it does", "prepare", "dimension", "C", "validation"]
     header += ["accuracy", f"against {about['baseline']}", "mended", "spoiled"] if found.scores else []
     rows = [_row(found, method) for method in about["methods"] if method["method"] != CHOSEN]
     strong = [(row, 0) for row, cell in enumerate(rows) if cell[0] in found.chosen]
@@ -196,13 +196,8 @@ def _chosen_by(about: Mapping[str, Any]) -> str:
 
 def _row(found: Adapted, method: Mapping[str, Any]) -> list[str]:
     name = method["method"]
-    cells = [
-        name,
-        METHODS[name].words,
-        _some(method["dimension"]),
-        _some(method["C"]),
-        _some(method["validation"], ".3f"),
-    ]
+    cells = [name, METHODS[name].words, ", ".join(dict.fromkeys(method["prepare"])), _some(method["dimension"])]
+    cells += [_some(method["C"]), _some(method["validation"], ".3f")]
     if found.scores:
         score = found.scores[name]
         change = score.change
@@ -260,7 +255,7 @@ def _details(found: Adapted, about: Mapping[str, Any]) -> Section:
     points = [
         f"features: {about['net']}, {about['layer']}, {found.plan.pair.X.shape[1]:,} numbers",
         used,
-        f"classifier: {settings['loss']}; prepare: {settings['prepare'] or 'as each method prefers'}; "
+        f"classifier: {settings['loss']}; prepare: {', '.join(settings['prepare'] or ['as each method has it'])}; "
         f"seed {settings['seed']}",
         *about["notes"],
     ]

@@ -20,7 +20,7 @@ from decaf.adapt.selection import (
 )
 from decaf.errors import AdaptError, UnknownName
 from decaf.probe import mean_class_accuracy
-from decaf.tasks.adapt_methods import METHODS, Candidate, Classifier, Method, methods_named
+from decaf.tasks.adapt_methods import METHODS, WITHOUT, Candidate, Classifier, Method, candidates, methods_named
 from decaf.tasks.adapt_scores import Score, score_methods
 from decaf.tasks.domain_pair import DomainPair, Labels, known
 from decaf.tasks.splitting import draw_splits
@@ -39,8 +39,8 @@ class Settings:
         methods: names; none or `auto`: all that can be used.
         select: one of SELECTIONS; empty: `labelled` where a class has two labelled target rows to learn from, else
             `circular`.
-        dimensions: to choose from, beside that of the disagreement measure.
-        prepare: of the features; None: what each method prefers.
+        dimensions: to choose from, beside that of the disagreement measure; none: see `candidates`.
+        prepares: of the features, to choose from; none: those of each method.
         classifier: how linear classifiers are made.
         n_taught: pictures of each class of the target to learn from, drawn; None: none are drawn.
         n_splits: how many times they are drawn.
@@ -51,7 +51,7 @@ class Settings:
     methods: tuple[str, ...] = ()
     select: str = ""
     dimensions: tuple[int, ...] = ()
-    prepare: str | None = None
+    prepares: tuple[str, ...] = ()
     classifier: Classifier = field(default_factory=Classifier)
     n_taught: int | None = None
     n_splits: int = 5
@@ -96,8 +96,8 @@ class Plan:
 
     def candidates(self, method: Method) -> list[Candidate]:
         """The settings of a method that are tried."""
-        dimensions = (None, *self.settings.dimensions) if method.of_dimension else (None,)
-        return [Candidate(method, dimension, self.settings.prepare) for dimension in dimensions]
+        room = min(self.pair.X.shape[1], _fewest(self.pair) // 2)
+        return candidates(method, self.settings.prepares, self.settings.dimensions, room)
 
     @property
     def steps(self) -> int:
@@ -111,19 +111,19 @@ class Fit:
 
     Attributes:
         candidate: with the dimension that was taken.
-        C: of the linear classifier; NaN where there is none.
+        C: of the linear classifier; NaN where none was chosen.
         validation: what it was chosen by; NaN where nothing was chosen.
-        adapter: the estimator.
         predicted: (m,) labels of the target rows.
-        sureness: (m,) what is said of them: see `confidence`.
+        sureness: (m,) how sure each is.
+        confidence: what that is: `probability`, `margin`, or `nearness`: minus the distance to the nearest one.
     """
 
     candidate: Candidate
     C: float
     validation: float
-    adapter: Adapter
     predicted: Labels
     sureness: NDArray[np.float64]
+    confidence: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +136,7 @@ class Adapted:
         rank: rank of domain of the pair (Gong et al. 2012), on z-scores.
         fits: of each split, method -> its best candidate.
         chosen: of each split, the method that was chosen.
+        adapter: the estimator that was chosen in the first split.
         scores: of each method, and of what was chosen as CHOSEN; empty where nothing is tested.
     """
 
@@ -144,6 +145,7 @@ class Adapted:
     rank: float
     fits: Sequence[Mapping[str, Fit]]
     chosen: Sequence[str]
+    adapter: Adapter
     scores: Mapping[str, Score]
 
     @property
@@ -167,8 +169,8 @@ def plan_adaptation(pair: DomainPair, settings: Settings) -> Plan:
     parts = _parts(pair, settings)
     labels = bool(known(parts[0].taught).any())
     asked = methods_named(settings.methods, labels)
-    names = ("source-and-target", "source-only", "target-only") if labels else ("source-only",)
-    plan = Plan(pair, settings, asked, [METHODS[name] for name in names], parts, "", ())
+    without = [METHODS[name] for name in WITHOUT if labels or not METHODS[name].needs_labels]
+    plan = Plan(pair, settings, asked, without, parts, "", ())
     several = sum(len(plan.candidates(method)) for method in asked) > 1
     select = _selection(plan, labels) if several else ""
     plan = replace(plan, select=select)
@@ -237,17 +239,23 @@ def run_adaptation(plan: Plan, on_step: OnStep | None = None) -> Adapted:
     """Fit, choose and measure, calling `on_step` after each candidate."""
     pair = plan.pair
     apart = tell_apart(*_unlabelled(pair), seed=plan.settings.seed)
-    fits, chosen = [], []
-    for part in plan.parts:
-        of_methods = {}
+    fits: list[dict[str, Fit]] = []
+    chosen: list[str] = []
+    adapters: dict[str, Adapter] = {}
+    for number, part in enumerate(plan.parts):
+        fits.append({})
         for method in plan.methods:
-            tried = list(_tried(plan, part, method, apart, on_step))
-            of_methods[method.name] = max(
-                tried, key=lambda fit: -math.inf if math.isnan(fit.validation) else fit.validation
-            )
-        fits.append(of_methods)
-        chosen.append(max((method.name for method in plan.asked), key=lambda name: of_methods[name].validation))
-    return Adapted(plan, apart, _rank(pair), fits, chosen, _scores(plan, fits, chosen))
+            tried = _tried(plan, part, method, apart, on_step)
+            fit, adapter = max(tried, key=lambda one: _order(one[0]))
+            fits[-1][method.name] = fit
+            if not number:
+                adapters[method.name] = adapter
+        chosen.append(max((method.name for method in plan.asked), key=lambda name: _order(fits[-1][name])))
+    return Adapted(plan, apart, _rank(pair), fits, chosen, adapters[chosen[0]], _scores(plan, fits, chosen))
+
+
+def _order(fit: Fit) -> float:
+    return -math.inf if math.isnan(fit.validation) else fit.validation
 
 
 def _unlabelled(pair: DomainPair) -> tuple[NDArray[np.float32], NDArray[np.int_]]:
@@ -266,27 +274,25 @@ def _rank(pair: DomainPair) -> float:
     return rank_of_domain(*scaled)
 
 
-def _tried(plan: Plan, part: Part, method: Method, apart: Apartness, on_step: OnStep | None) -> Iterator[Fit]:
+def _tried(
+    plan: Plan, part: Part, method: Method, apart: Apartness, on_step: OnStep | None
+) -> Iterator[tuple[Fit, Adapter]]:
     for candidate in plan.candidates(method):
         yield _fit(plan, part, candidate, apart)
         if on_step:
             on_step()
 
 
-def _fit(plan: Plan, part: Part, candidate: Candidate, apart: Apartness) -> Fit:
-    pair = plan.pair
+def _fit(plan: Plan, part: Part, candidate: Candidate, apart: Apartness) -> tuple[Fit, Adapter]:
+    pair, teaches = plan.pair, candidate.method.learns_from
     X, domain = _unlabelled(pair)
     y = np.concatenate([pair.y, part.taught[~pair.foreign]])
-    learned = known(y) & np.where(
-        domain > 0, *("source" in candidate.method.learns_from, "target" in candidate.method.learns_from)
-    )
+    learned = known(y) & np.where(domain > 0, "source" in teaches, "target" in teaches)
     classifier = plan.settings.classifier.choosing(y[learned], pair.picture[_rows(pair)][learned])
     adapter = candidate.estimator(classifier).fit(X, y, sample_domain=domain)
     C = getattr(adapter.estimator_, "C_", math.nan)
-    predicted, sureness = _say(adapter, pair.X[pair.n :])
-    settled = candidate.settled(adapter)
-    fit = Fit(settled, C, math.nan, adapter, predicted, sureness)
-    return replace(fit, validation=_validation(plan, part, fit, (X, y, domain), apart))
+    fit = Fit(candidate.settled(adapter), C, math.nan, *_say(adapter, pair.X[pair.n :]))
+    return replace(fit, validation=_validation(plan, part, fit, (X, y, domain), apart)), adapter
 
 
 def _validation(plan: Plan, part: Part, fit: Fit, data: tuple[Any, Any, Any], apart: Apartness) -> float:
@@ -296,31 +302,35 @@ def _validation(plan: Plan, part: Part, fit: Fit, data: tuple[Any, Any, Any], ap
     if plan.select == "oracle":
         return mean_class_accuracy(plan.pair.truth[part.tested].astype(str), fit.predicted[part.tested].astype(str))
     classifier = None if math.isnan(fit.C) else plan.settings.classifier.fixed(fit.C)
-    estimator, seed = fit.candidate.estimator(classifier), plan.settings.seed
+    estimator, seed = _roomy(fit.candidate, plan.pair).estimator(classifier), plan.settings.seed
     if plan.select == "iw":
         return importance_weighted_validation(estimator, *data, weights=apart.weights(), seed=seed)
     validate = circular_validation if plan.select == "circular" else labelled_validation
     return validate(estimator, *data, seed=seed)
 
 
-def _say(adapter: Adapter, X: NDArray[np.float32]) -> tuple[Labels, NDArray[np.float64]]:
-    """(m,) labels and how sure they are."""
+def _fewest(pair: DomainPair) -> int:
+    """Rows of the smaller domain."""
+    return min(pair.n, int((~pair.foreign).sum()))
+
+
+def _roomy(candidate: Candidate, pair: DomainPair) -> Candidate:
+    """With a dimension that fits where a third of the source is held out."""
+    most = max(min(pair.n - -(-pair.n // 3), _fewest(pair)) - 1, 1)
+    return candidate if candidate.dimension is None else replace(candidate, dimension=min(candidate.dimension, most))
+
+
+def _say(adapter: Adapter, X: NDArray[np.float32]) -> tuple[Labels, NDArray[np.float64], str]:
+    """(m,) labels, how sure they are, and what that is."""
     predicted = adapter.predict(X)
-    if hasattr(adapter.estimator_, "predict_proba") and hasattr(adapter.estimator_, "decision_function"):
-        return predicted, adapter.predict_proba(X).max(axis=1)
-    if hasattr(adapter.estimator_, "decision_function"):
+    if getattr(adapter.estimator_, "loss", "") == "logistic":
+        return predicted, adapter.predict_proba(X).max(axis=1), "probability"
+    if hasattr(adapter, "decision_function"):
         scores = adapter.decision_function(X)
-        return predicted, np.abs(scores) if scores.ndim == 1 else scores.max(axis=1)
+        return predicted, np.abs(scores) if scores.ndim == 1 else scores.max(axis=1), "margin"
     target = np.ones(len(X), bool)
-    distance = adapter.estimator_.kneighbors(adapter._coordinates(adapter.preparation_(X, target), target), 1)[0]
-    return predicted, -distance[:, 0]
-
-
-def confidence(fit: Fit) -> str:
-    """What `sureness` is: `probability`, `margin`, or `nearness`, the distance to the nearest labelled row below 0."""
-    if math.isnan(fit.C):
-        return "nearness"
-    return "probability" if fit.adapter.estimator_.loss == "logistic" else "margin"
+    distance, _ = adapter.estimator_.kneighbors(adapter._coordinates(adapter.preparation_(X, target), target), 1)
+    return predicted, -distance[:, 0], "nearness"
 
 
 def _scores(plan: Plan, fits: Sequence[Mapping[str, Fit]], chosen: Sequence[str]) -> dict[str, Score]:

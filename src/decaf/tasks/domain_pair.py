@@ -267,8 +267,8 @@ def _some(classes: set[str]) -> str:
 
 def _copies(pair: DomainPair) -> list[str]:
     """Pictures that are in both domains flatter every accuracy."""
-    seen = {row.tobytes() for row in pair.X[: pair.n]}
-    count = sum(row.tobytes() in seen for row in pair.X[pair.n :])
+    seen = {hash(row.tobytes()) for row in pair.X[: pair.n]}
+    count = sum(hash(row.tobytes()) in seen for row in pair.X[pair.n :])
     if count == len(pair.target_rows):
         raise AdaptError("all features of the target are in the source too: name two different domains")
     return [f"{count:,} rows of the target have the very features of a source row: the same pictures"] if count else []
