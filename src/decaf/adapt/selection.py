@@ -15,7 +15,7 @@ from decaf.errors import AdaptError
 from decaf.probe import LinearProbe, mean_class_accuracy
 from decaf.probe.losses import Floats
 
-APART_CS = tuple(float(C) for C in 10.0 ** np.arange(-5, 2))
+APART_CS = tuple(float(C) for C in 10.0 ** np.linspace(-4, 1, 5))
 _NEVER = -1  # the part of rows that are never held out
 
 

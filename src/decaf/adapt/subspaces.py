@@ -43,7 +43,9 @@ def principal_directions(X: Floats, most: int) -> tuple[Floats, Floats]:
     """
     X = centred(X)
     n, d = X.shape
-    values, vectors = linalg.eigh(X @ X.T if n < d else X.T @ X)
+    products = X @ X.T if n < d else X.T @ X
+    some = (len(products) - most, len(products) - 1) if most < len(products) // 8 else None  # then faster than all
+    values, vectors = linalg.eigh(products, subset_by_index=some, overwrite_a=True)
     order = np.argsort(values)[::-1][:most]
     order = order[values[order] > max(n, d) * np.finfo(np.float64).eps * max(values[-1], 0)]
     directions = vectors[:, order] if n >= d else X.T @ (vectors[:, order] / np.sqrt(values[order]))
