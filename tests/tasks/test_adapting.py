@@ -178,7 +178,8 @@ def test_labels_of_a_file_are_learned_from_and_the_others_tested_on(
 def test_circular_validation_leaves_out_what_has_no_way_back(pair: DomainPair, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_adaptation(pair, Settings(n_taught=1, n_splits=1))
     assert plan.select == "circular"  # no class has two labels to hold one out
-    assert plan.notes == ("circular validation cannot judge target-only: not among those to choose from",)
+    (note,) = plan.notes
+    assert note.startswith("circular validation cannot judge target-only") and "to choose from" in note
     assert "target-only" not in [method.name for method in plan.asked]
     assert "target-only" in [method.name for method in plan.methods]  # measured all the same
     monkeypatch.setitem(METHODS, "other", replace(METHODS["target-only"], name="other"))

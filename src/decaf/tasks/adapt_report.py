@@ -113,7 +113,8 @@ def _shown(found: Adapted, row: int) -> Any:
     sure = f"{fit.confidence} {fit.sureness[row]:.2f}"
     if not found.plan.parts[0].tested[row]:
         return Shown(load, before, str(fit.predicted[row]), sure, "was")
-    return Shown(load, str(pair.truth[row]), str(fit.predicted[row]), f"before: {one_line(before, 18)}; {sure}")
+    truth, after = str(pair.truth[row]), str(fit.predicted[row])
+    return Shown(load, truth, after, f"before: {one_line(before, 18)}; {sure}", right=after == truth)
 
 
 def _per_class(found: Adapted) -> list[tuple[str, int, float, float]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.viz.figures import GREY, ORANGE, new_figure, save_png, with_fonts
+from decaf.viz.figures import GREEN, GREY, ORANGE, new_figure, save_png, with_fonts
 from decaf.viz.text import one_line
 
 _SIDE = 1.75  # inches of a picture
@@ -29,6 +29,7 @@ class Shown:
         taken_for: what it was taken for.
         note: a third, small line.
         verb: before `is_a`: `was` where that is no more than what was thought before.
+        right: what it was taken for is true: green, not orange.
     """
 
     load: Callable[[], NDArray[np.uint8]]
@@ -36,6 +37,7 @@ class Shown:
     taken_for: str
     note: str
     verb: str = "is"
+    right: bool = False
 
 
 @with_fonts
@@ -66,7 +68,11 @@ def _draw(axes: Any, shown: Shown) -> bool:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     words = (f"{shown.verb} {one_line(shown.is_a, _LONGEST)}", f"→ {one_line(shown.taken_for, _LONGEST)}", shown.note)
-    styles: tuple[dict[str, Any], ...] = ({"weight": "bold"}, {"color": ORANGE}, {"color": GREY, "fontsize": 7})
+    styles: tuple[dict[str, Any], ...] = (
+        {"weight": "bold"},
+        {"color": GREEN if shown.right else ORANGE},
+        {"color": GREY, "fontsize": 7},
+    )
     for line, (text, style) in enumerate(zip(words, styles, strict=True)):
         place = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
         axes.annotate(text, (0, 0), (0, -10 - 11 * line), parse_math=False, **place, **{"fontsize": 8, **style})
