@@ -11,8 +11,8 @@ from decaf.cli.learning import steps_bar, warnings_as_notes
 from decaf.viz.text import one_line
 
 _METHODS = (
-    "source-only", "target-only", "source-and-target", "zscore", "daume", "mmdt", "subspace-alignment", "coral", "gfk",
-    "gfk-svm",
+    "source-and-target", "source-only", "target-only", "zscore", "daume", "subspace-alignment", "coral", "gfk-svm",
+    "gfk",
 )  # fmt: skip
 
 
@@ -186,9 +186,8 @@ def _say(about: dict[str, Any], found: Any) -> None:
     )
     print_table(*_table(about))
     if about["settings"]["select"]:
-        click.echo(
-            f"\nchosen by {_SELECTIONS[about['settings']['select']]}: {', '.join(dict.fromkeys(about['chosen']))}"
-        )
+        chosen = ", ".join(dict.fromkeys(about["chosen"]))
+        click.echo(f"\nchosen (◀) by {_SELECTIONS[about['settings']['select']]}: {chosen}")
     if about["settings"]["select"] == "iw":
         click.echo(
             f"importance weights leave {domains['effective_source_rows']:.1f} of {about['source']['rows']:,} source "
@@ -207,13 +206,16 @@ def _table(about: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]
     chose = about["settings"]["select"]
     columns = ("method", "prepare", "dimension", "C", *(["validation"] if chose else []))
     columns += ("accuracy", "interval", f"against {about['baseline']}", "mended", "spoiled") if tested else ()
-    lines = [_line(method, bool(chose), tested) for method in about["methods"]]
+    same = len(set(about["chosen"])) == 1  # then the last line, of what was chosen, says nothing new
+    methods = about["methods"][:-1] if tested and same else about["methods"]
+    marked = about["chosen"][:1] if same else [methods[-1]["method"]]
+    lines = [_line(method, method["method"] in marked, bool(chose), tested) for method in methods]
     return columns, lines, columns[2:]
 
 
-def _line(method: dict[str, Any], chose: bool, tested: bool) -> tuple[str, ...]:
+def _line(method: dict[str, Any], marked: bool, chose: bool, tested: bool) -> tuple[str, ...]:
     settings = _words(method.get("prepare")), _range(method.get("dimension")), _range(method.get("C"))
-    cells: tuple[str, ...] = (method["method"], *settings)
+    cells: tuple[str, ...] = (method["method"] + (" ◀" if marked else ""), *settings)
     cells += (_mean(method.get("validation")),) if chose else ()
     if not tested:
         return cells

@@ -61,13 +61,14 @@ class Method:
 
 _BOTH = ("none", "zscore")
 
+# From the simplest on: of methods that validation does not tell apart, the first is taken.
 METHODS = {
     method.name: method
     for method in (
+        Method("source-and-target", SourceAndTarget, "learns from both as if they were one", needs_labels=True),
         Method("source-only", SourceOnly, "learns from the source", learns_from=("source",)),
         Method("target-only", TargetOnly, "learns from the target's few labels", needs_labels=True,
                learns_from=("target",), reversible=False),
-        Method("source-and-target", SourceAndTarget, "learns from both as if they were one", needs_labels=True),
         Method("zscore", SourceAndTarget, "each feature of each domain to mean 0 and deviation 1",
                prepares=("zscore",)),
         Method("daume", DaumeAugmentation, "a shared copy of the features and one for each domain", needs_labels=True,
@@ -75,9 +76,9 @@ METHODS = {
         Method("subspace-alignment", SubspaceAlignment, "principal directions turned onto the target's", directions=1,
                prepares=_BOTH),
         Method("coral", CORAL, "the source's covariance made the target's", prepares=_BOTH),
+        Method("gfk-svm", GFK, "linear classifier on the geodesic flow kernel", directions=2, prepares=_BOTH),
         Method("gfk", GFK, "nearest neighbour by the geodesic flow kernel", classifier="nearest", directions=2,
                prepares=_BOTH),
-        Method("gfk-svm", GFK, "linear classifier on the geodesic flow kernel", directions=2, prepares=_BOTH),
     )
 }  # fmt: skip
 WITHOUT = ("source-and-target", "source-only", "target-only")  # they adapt nothing: to compare with

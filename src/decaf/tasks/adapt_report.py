@@ -192,7 +192,10 @@ def _methods(found: Adapted, about: Mapping[str, Any]) -> Section:
 
 def _chosen_by(about: Mapping[str, Any]) -> str:
     select = about["settings"]["select"]
-    return f"Chosen by {CHOICES[select]}." if select else "There was nothing to choose from."
+    if not select:
+        return "There was nothing to choose from."
+    rule = "" if select == "oracle" else "; of methods within one standard error of the best, the simplest"
+    return f"Chosen by {CHOICES[select]}{rule}."
 
 
 def _row(found: Adapted, method: Mapping[str, Any]) -> list[str]:

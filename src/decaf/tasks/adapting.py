@@ -14,6 +14,7 @@ from decaf.adapt import Adapter, rank_of_domain
 from decaf.adapt.selection import (
     Apartness,
     circular_validation,
+    effective_rows,
     importance_weighted_validation,
     labelled_validation,
     tell_apart,
@@ -250,8 +251,28 @@ def run_adaptation(plan: Plan, on_step: OnStep | None = None) -> Adapted:
             fits[-1][method.name] = fit
             if not number:
                 adapters[method.name] = adapter
-        chosen.append(max((method.name for method in plan.asked), key=lambda name: _order(fits[-1][name])))
+        chosen.append(_choice(plan, part, fits[-1], apart))
     return Adapted(plan, apart, _rank(pair), fits, chosen, adapters[chosen[0]], _scores(plan, fits, chosen))
+
+
+def _choice(plan: Plan, part: Part, fits: Mapping[str, Fit], apart: Apartness) -> str:
+    """The first method, in the order of METHODS, within one standard error of the best (Breiman et al. 1984, 3.4.3).
+
+    The oracle takes the best.
+    """
+    asked = [name for name in METHODS if name in {method.name for method in plan.asked}]
+    best = max(_order(fits[name]) for name in asked)
+    error = 0.0
+    if plan.select and plan.select != "oracle":
+        error = math.sqrt(max(best * (1 - best), 0) / _validated(plan, part, apart))
+    return next(name for name in asked if _order(fits[name]) >= best - error)
+
+
+def _validated(plan: Plan, part: Part, apart: Apartness) -> float:
+    """How many rows the validation counts."""
+    if plan.select == "iw":
+        return effective_rows(apart.weights())
+    return float(plan.pair.n if plan.select == "circular" else known(part.taught).sum())
 
 
 def _order(fit: Fit) -> float:
