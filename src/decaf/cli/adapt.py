@@ -225,8 +225,8 @@ def _line(method: dict[str, Any], marked: bool, chose: bool, tested: bool) -> tu
     if not change:
         return (*cells, "", "", "")
     low, high = change["interval"]
-    return (*cells, f"{change['difference']:+.4f} ({low:+.3f} to {high:+.3f})", f"{change['mended']:g}",
-            f"{change['spoiled']:g}")  # fmt: skip
+    return (*cells, f"{change['difference']:+.4f} ({low:+.3f} to {high:+.3f})", f"{change['mended']:.4g}",
+            f"{change['spoiled']:.4g}")  # fmt: skip
 
 
 def _words(values: Any) -> str:

@@ -206,7 +206,7 @@ def _row(found: Adapted, method: Mapping[str, Any]) -> list[str]:
         score = found.scores[name]
         change = score.change
         cells += [_percent(score).replace(" 95 % interval", ""), _changed(score) if change else ""]
-        cells += [f"{change.mended:g}", f"{change.spoiled:g}"] if change else ["", ""]
+        cells += [f"{change.mended:.4g}", f"{change.spoiled:.4g}"] if change else ["", ""]
     return cells
 
 
