@@ -12,6 +12,8 @@ DecafError
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
 ├── AdaptError        domains, labels or settings an adaptation method cannot use (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
+├── CompareError      representations that cannot be compared (also a ValueError)
+├── MapError          features or settings no map can be made of (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
@@ -63,6 +65,14 @@ class AdaptError(DecafError, ValueError):
 
 class ModelError(DecafError, ValueError):
     """The file holds no fitted model, or one that is damaged. Fit it anew, or name another."""
+
+
+class CompareError(DecafError, ValueError):
+    """The representations cannot be compared. The message says of which pictures or numbers, and what to do."""
+
+
+class MapError(DecafError, ValueError):
+    """The features or settings make no map, or its figure cannot be written. The message names them."""
 
 
 class TaskError(DecafError, ValueError):

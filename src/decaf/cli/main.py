@@ -16,12 +16,18 @@ _COMMANDS = (
     "fit",
     "predict",
     "adapt",
+    "map",
     "reproduce",
     "nets",
     "layers",
     "profile",
+    "compare",
+    "units",
     "demo",
 )
+
+
+_FUNCTIONS = {"map": "map_command"}  # a name Python has for something else
 
 
 class _Lazy(click.Group):
@@ -33,7 +39,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"decaf.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"decaf.cli.{cmd_name}"), _FUNCTIONS.get(cmd_name, cmd_name))
         return command
 
 

@@ -9,6 +9,7 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from decaf.errors import UnknownName
 from decaf.files import atomic_path, cache_folder
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ Drawn = TypeVar("Drawn")
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 GREY = "#666666"
 DPI = 120
+ENDINGS = (".png", ".svg", ".pdf")
+_UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _LARGEST_SIDE = 60_000  # pixels; matplotlib draws up to 65535
 
 # Where one of these is installed, its letters are used for what DejaVu Sans lacks.
@@ -36,21 +39,43 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_png(figure: Figure, out: Path) -> None:
-    """Write a PNG, whole or not at all. Letters no font has are drawn as boxes."""
-    with atomic_path(out) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(temporary, format="png")
+    """Write a PNG, whole or not at all."""
+    _save(figure, out, "png")
+
+
+def check_ending(out: Path) -> None:
+    """Raise UnknownName where a figure cannot be written in the format that a file's ending names."""
+    if out.suffix.lower() not in ENDINGS:
+        raise UnknownName(f"{out}: a figure ends in {', '.join(ENDINGS)}: name it so")
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Write a PNG, SVG or PDF by the ending of the file, whole or not at all; the same figure gives the same bytes."""
+    check_ending(out)
+    _save(figure, out, out.suffix.lower().removeprefix("."), metadata=_UNDATED.get(out.suffix.lower()))
+
+
+def _save(figure: Figure, out: Path, kind: str, **options: Any) -> None:
+    import matplotlib
+
+    plainly: Any = {"svg.hashsalt": "decaf", "pdf.fonttype": 42}  # no random names; letters stay letters
+    with atomic_path(out) as temporary, matplotlib.rc_context(plainly):
+        figure.savefig(temporary, format=kind, facecolor=figure.get_facecolor(), **options)
 
 
 def with_fonts(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
-    """Have a function draw with fonts for as many scripts as are installed, whatever matplotlib is set to."""
+    """Have a function draw with fonts for as many scripts as are installed, whatever matplotlib is set to.
+
+    Letters no font has are drawn as boxes.
+    """
 
     @wraps(draw)
     def drawn(*args: Drawing.args, **kwargs: Drawing.kwargs) -> Drawn:
         _settle()
         import matplotlib
 
-        with matplotlib.rc_context({"font.family": list(_families())}):
+        with matplotlib.rc_context({"font.family": list(_families())}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box is drawn for it
             return draw(*args, **kwargs)
 
     return drawn

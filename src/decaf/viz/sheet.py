@@ -76,8 +76,13 @@ def _draw(axes: Any, shown: Shown) -> bool:
     for line, (text, style) in enumerate(zip(words, styles, strict=True)):
         place = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
         axes.annotate(text, (0, 0), (0, -10 - 11 * line), parse_math=False, **place, **{"fontsize": 8, **style})
+    return draw_picture(axes, shown.load) is not None
+
+
+def draw_picture(axes: Any, load: Callable[[], NDArray[np.uint8]]) -> tuple[int, int] | None:
+    """Draw a picture, or why it cannot be shown, into axes. Its height and width; None where it is not there."""
     try:
-        pixels = shown.load()
+        pixels = load()
     except (ValueError, OSError) as error:
         axes.set_facecolor("#eeeeee")
         reason = one_line(str(error), 60)
@@ -85,8 +90,10 @@ def _draw(axes: Any, shown: Shown) -> bool:
             0.5, 0.5, f"not to be seen:\n{reason}", ha="center", va="center", fontsize=7, color=GREY, wrap=True,
             transform=axes.transAxes, parse_math=False,
         )  # fmt: skip
-        return False
+        return None
     axes.set_anchor("SW")  # above its words
-    step = max(max(pixels.shape[:2]) // _PIXELS, 1)
-    axes.imshow(pixels[::step, ::step], aspect="equal", interpolation="antialiased")
-    return True
+    height, width = pixels.shape[:2]
+    step = max(max(height, width) // _PIXELS, 1)
+    whole = (-0.5, width - 0.5, height - 0.5, -0.5)  # so that axes count the pixels of the picture, not of the drawing
+    axes.imshow(pixels[::step, ::step], aspect="equal", interpolation="antialiased", extent=whole)
+    return height, width
