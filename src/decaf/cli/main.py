@@ -15,6 +15,7 @@ _COMMANDS = (
     "probe",
     "fit",
     "predict",
+    "adapt",
     "map",
     "search",
     "groups",
