@@ -18,7 +18,7 @@ from decaf.search.lists import Lists, open_lists
 from decaf.search.matrix import Advance, Matrix, Metric, Query, check_metric, open_matrix, scan
 from decaf.search.sketch import Sketch, open_sketch
 
-SKETCHED_FROM = 2 * 10**7  # numbers in a matrix; a smaller one is scanned in a few milliseconds
+SKETCHED_FROM = 10**8  # numbers in a matrix; a smaller one is scanned as fast, measured
 _LEAST_SIZE = 512  # numbers in a vector; sketches of shorter ones save little
 _BOUNDS_AT_ONCE = 2**26  # of all queries that are worked on together; 256 MB
 
