@@ -12,6 +12,7 @@ DecafError
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
 ├── AdaptError        domains, labels or settings an adaptation method cannot use (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
+├── ExploreError      a page of pictures cannot be made or served (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
@@ -63,6 +64,10 @@ class AdaptError(DecafError, ValueError):
 
 class ModelError(DecafError, ValueError):
     """The file holds no fitted model, or one that is damaged. Fit it anew, or name another."""
+
+
+class ExploreError(DecafError, ValueError):
+    """What a page of pictures is to show does not fit together, or its folder is taken. The message says which."""
 
 
 class TaskError(DecafError, ValueError):
