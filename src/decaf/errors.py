@@ -13,6 +13,7 @@ DecafError
 ├── AdaptError        domains, labels or settings an adaptation method cannot use (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
 ├── ExploreError      a page of pictures cannot be made or served (also a ValueError)
+├── MapError          features or settings no map can be made of (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
 """
@@ -68,6 +69,10 @@ class ModelError(DecafError, ValueError):
 
 class ExploreError(DecafError, ValueError):
     """What a page of pictures is to show does not fit together, or its folder is taken. The message says which."""
+
+
+class MapError(DecafError, ValueError):
+    """The features or settings make no map, or its figure cannot be written. The message names them."""
 
 
 class TaskError(DecafError, ValueError):

@@ -81,3 +81,21 @@ def progress_bar(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]
                 last_line = now
 
         yield advance
+
+
+@contextmanager
+def share_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function (what, done, of all) that shows progress on stderr: a bar, or a line now and then."""
+    on_terminal = sys.stderr.isatty()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not on_terminal, transient=True) as progress:
+        bar, last_line = progress.add_task("", total=None), time.monotonic()
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal last_line
+            progress.update(bar, description=what, completed=done, total=total)
+            if not quiet and not on_terminal and time.monotonic() - last_line > SECONDS_BETWEEN_LINES:
+                click.echo(f"{what}: {done:,} of {total:,}", err=True)
+                last_line = time.monotonic()
+
+        yield tell

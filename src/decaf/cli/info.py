@@ -42,6 +42,7 @@ def info(thing: str, preprocess: str | None, random_weights: int | None, as_json
 
 
 def _features(folder: str) -> dict[str, Any]:
+    from decaf.features.derived import FOLDER as DERIVED
     from decaf.features.feature_set import FeatureSet, read_meta
     from decaf.features.layout import finished_shards
 
@@ -61,9 +62,14 @@ def _features(folder: str) -> dict[str, Any]:
             for row in features.broken.nonzero()[0]
         ],
         "labels": len(labels),
-        "bytes": sum(path.stat().st_size for path in Path(folder).glob("[!.]*")),
+        "bytes": _bytes(Path(folder)),
+        "derived_bytes": _bytes(Path(folder) / DERIVED),
         **meta,
     }
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("[!.]*") if path.is_file())
 
 
 def _model(file: str) -> dict[str, Any]:

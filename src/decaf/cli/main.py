@@ -15,12 +15,16 @@ _COMMANDS = (
     "probe",
     "fit",
     "predict",
+    "map",
     "reproduce",
     "nets",
     "layers",
     "profile",
     "demo",
 )
+
+
+_FUNCTIONS = {"map": "map_command"}  # a name Python has for something else
 
 
 class _Lazy(click.Group):
@@ -32,7 +36,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"decaf.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"decaf.cli.{cmd_name}"), _FUNCTIONS.get(cmd_name, cmd_name))
         return command
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,17 +67,3 @@ def packed_texts(texts: Iterable[object]) -> bytes:
     parts = [readable(text).encode() for text in texts]
     offsets = np.cumsum([0, *map(len, parts)], dtype=np.uint32)
     return offsets.astype("<u4").tobytes() + b"".join(parts)
-
-
-def common_folder(paths: Sequence[str]) -> str:
-    """What all paths begin with, up to a slash; empty where they have nothing in common.
-
-    Example:
-        >>> common_folder(["/home/me/photos/cat/1.jpg", "/home/me/photos/dog/2.jpg"])
-        '/home/me/photos/'
-    """
-    if not paths:
-        return ""
-    low, high = min(paths), max(paths)
-    shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return low[: low.rfind("/", 0, shared) + 1]

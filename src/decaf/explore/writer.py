@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from decaf.errors import ExploreError
-from decaf.explore.columns import common_folder, packed_texts, readable
+from decaf.explore.columns import packed_texts, readable
 from decaf.explore.layouts import in_one_frame, local_order
 from decaf.explore.pictures import PER_SHEET, SHEET, SMALL, TILE, PictureSettings, Source, Stored, store_pictures
 from decaf.explore.site import Site
@@ -110,10 +110,9 @@ def write_data(
     if len(stored.problems) == len(site.paths):
         why = stored.problems[0]
         raise ExploreError(f"none of the pictures can be read ({site.paths[0]}: {why}): go where they lie")
-    shared = common_folder(list(site.paths))
     scripts.save("order", order.astype("<i4").tobytes())
     scripts.save("aspect", stored.aspect.astype("<f4").tobytes())
-    scripts.save("paths", packed_texts(path[len(shared) :] for path in site.paths))
+    scripts.save("paths", packed_texts(site.paths))
     about = _about(site, stored, scripts) | {"layouts": _save_layouts(site, layouts, scripts)} | (served or {})
     about["pictures"] |= {"files": _save_suffixes(stored, scripts), "copied": settings.copy}
     scripts.describe(about)
@@ -179,11 +178,17 @@ def _save_suffixes(stored: Stored, scripts: _Scripts) -> list[str]:
 
 
 def palette() -> dict[str, Any]:
-    """Colours of numbers, from little to much."""
+    """Colours of categories on light and on dark paper, as in the figures; of numbers, from little to much."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return {"numbers": [to_hex(colormaps["viridis"](share)) for share in np.linspace(0, 1, 16)]}
+    from decaf.viz.theme import DARK, LIGHT
+
+    return {
+        "light": LIGHT.series,
+        "dark": DARK.series,
+        "numbers": [to_hex(colormaps["viridis"](share)) for share in np.linspace(0, 1, 16)],
+    }
 
 
 @contextmanager

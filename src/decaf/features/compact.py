@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from decaf.errors import FeatureSetError
+from decaf.features.derived import remove_stale
 from decaf.features.feature_set import ABOUT, FeatureSet, read_meta, write_meta
 from decaf.features.folder import disk_errors, locked, shard_about
 from decaf.features.layout import in_order
@@ -57,7 +58,8 @@ def compact(folder: str | Path, out: str | Path, progress: Progress | None = Non
                 write_table(out / shard_name(shard), with_about(table, shard_about(meta, shard)))
                 if progress:
                     progress(count, 0)
-    return FeatureSet.open(out)
+            remove_stale(compacted := FeatureSet.open(out))
+    return compacted
 
 
 def _read(features: FeatureSet, shard: int) -> pa.Table:

@@ -13,6 +13,7 @@ from typing import Any
 
 from decaf.engines import Engine, make_engine
 from decaf.errors import BrokenPicture, FeatureSetError
+from decaf.features.derived import remove_stale
 from decaf.features.feature_set import FeatureSet, write_meta
 from decaf.features.folder import Work, disk_errors, held, shard_about
 from decaf.features.layout import ORDER_FILES, write_order
@@ -206,3 +207,4 @@ def _finish_update(job: Job, work: Work) -> None:
     for path in job.out.glob(ORDER_FILES):
         if path.name != meta.get("order"):
             path.unlink()
+    remove_stale(FeatureSet.open(job.out))

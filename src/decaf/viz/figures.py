@@ -21,6 +21,8 @@ Drawn = TypeVar("Drawn")
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 GREY = "#666666"
 DPI = 120
+ENDINGS = (".png", ".svg", ".pdf")
+_UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _LARGEST_SIDE = 60_000  # pixels; matplotlib draws up to 65535
 
 # Where one of these is installed, its letters are used for what DejaVu Sans lacks.
@@ -37,9 +39,21 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_png(figure: Figure, out: Path) -> None:
     """Write a PNG, whole or not at all. Letters no font has are drawn as boxes."""
-    with atomic_path(out) as temporary, warnings.catch_warnings():
+    _save(figure, out, "png")
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Write a PNG, SVG or PDF by the ending of the file, whole or not at all; the same figure gives the same bytes."""
+    _save(figure, out, out.suffix.lower().removeprefix("."), metadata=_UNDATED.get(out.suffix.lower()))
+
+
+def _save(figure: Figure, out: Path, kind: str, **options: Any) -> None:
+    import matplotlib
+
+    plainly: Any = {"svg.hashsalt": "decaf", "pdf.fonttype": 42}  # no random names; letters stay letters
+    with atomic_path(out) as temporary, warnings.catch_warnings(), matplotlib.rc_context(plainly):
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format=kind, facecolor=figure.get_facecolor(), **options)
 
 
 def with_fonts(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:

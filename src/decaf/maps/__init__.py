@@ -1,0 +1,22 @@
+"""Maps: features in two dimensions, and numbers that say whether what is seen is there.
+
+`draw_map` makes a map of vectors, `place` puts new vectors into it, `measure` says how well classes hold together in
+the features and on the map.
+"""
+
+from decaf.maps.draw import Map, draw_map, place
+from decaf.maps.measures import Quality, measure, trustworthiness
+from decaf.maps.settings import MapSettings
+from decaf.maps.stored import map_of, placed_in
+
+__all__ = [
+    "Map",
+    "MapSettings",
+    "Quality",
+    "draw_map",
+    "map_of",
+    "measure",
+    "place",
+    "placed_in",
+    "trustworthiness",
+]

@@ -1,0 +1,108 @@
+"""t-SNE by openTSNE: a layout of points, and places for new points in a layout that stays as it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decaf.engines.base import available_cores
+
+Progress = Callable[[int, int], None]
+Layout = NDArray[np.float64]
+
+EARLY, LATER = 250, 500  # iterations with exaggeration 12, and without (Belkina et al. 2019; openTSNE's defaults)
+_TRIED = 4  # iterations that are timed
+_TOLD = 25  # iterations between two calls of the progress function
+_PLACED = 250  # iterations of a new point
+_NEIGHBOURS = 25  # whose median a new point starts from
+_ATTENDS = 5.0  # perplexity of a new point
+_AT_ONCE = 5000  # new points
+FEWEST = 5  # points that t-SNE can lay out
+
+
+def possible_perplexity(wanted: float, n: int) -> float:
+    """The perplexity, at most a third of the other points."""
+    return min(wanted, (n - 1) / 3)
+
+
+def lay_out(Z: NDArray[np.float32], perplexity: float, seed: int, progress: Progress | None = None) -> Layout:
+    """(n, 2) places of (n, d) points, the middle of their bounding box at 0, 0.
+
+    The places are those of `openTSNE.TSNE(neighbors="exact").fit`, centred. Neighbours are found exactly and threads
+    never add into one number, so that the same points and seed give the same places, bit for bit, whatever the number
+    of threads; of which, therefore, as many are used as are quickest.
+    """
+    from openTSNE import TSNE
+
+    perplexity = possible_perplexity(perplexity, len(Z))
+    told = {"callbacks": [_Told(progress)], "callbacks_every_iters": _TOLD} if progress else {}
+    method = TSNE(perplexity=perplexity, neighbors="exact", random_state=seed, n_jobs=available_cores(), **told)
+    embedding = method.prepare_initial(Z)
+    for n_iter, exaggeration in ((EARLY, method.early_exaggeration), (LATER, method.exaggeration)):
+        jobs = _quickest(embedding)
+        embedding.optimize(n_iter, exaggeration=exaggeration, inplace=True, n_jobs=jobs, propagate_exception=True)
+    places: Layout = np.array(embedding)
+    places -= (places.max(axis=0) + places.min(axis=0)) / 2
+    return places
+
+
+def _quickest(embedding: Any) -> int:
+    """One thread or all, whichever takes less time for a few iterations, which are thrown away.
+
+    openTSNE's threads spin while they wait, thousands of times a second: with a core each they are worth having, but
+    where something else wants one of the cores, all are slowed down together, up to twentyfold.
+    """
+    seconds = {}
+    for jobs in (1, available_cores()):
+        start = time.perf_counter()
+        embedding.optimize(_TRIED, exaggeration=1, inplace=False, n_jobs=jobs)  # another would round what is shared
+        seconds[jobs] = time.perf_counter() - start
+    return min(seconds, key=lambda jobs: seconds[jobs])
+
+
+class _Told:
+    """Passes on how many of all iterations are done; openTSNE counts each phase anew."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._before, self._last = progress, 0, 0
+
+    def __call__(self, iteration: int, error: float, embedding: Any) -> None:
+        if iteration < self._last:
+            self._before += self._last
+        self._last = iteration
+        self._progress(self._before + iteration, EARLY + LATER)
+
+
+def place_new(
+    new: NDArray[np.float32],
+    Z: NDArray[np.float32],
+    places: Layout,
+    perplexity: float,
+    progress: Progress | None = None,
+) -> Layout:
+    """(m, 2) places of new points in a layout; each is attracted by its neighbours there and by no other new point.
+
+    Poličar, Stražar and Zupan 2021, "Embedding to reference t-SNE space". Where a point comes to lie does not depend on
+    which others are placed with it.
+    """
+    from openTSNE import TSNEEmbedding
+    from openTSNE.affinity import PerplexityBasedNN
+
+    jobs = available_cores()
+    affinities = PerplexityBasedNN(Z, possible_perplexity(perplexity, len(Z)), method="exact", n_jobs=jobs)
+    # Barnes-Hut, since the grid of the other method spans all new points
+    reference = TSNEEmbedding(places, affinities, negative_gradient_method="bh", n_jobs=jobs)
+    found = np.empty((len(new), 2))
+    for start in range(0, len(new), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        attends = possible_perplexity(_ATTENDS, len(Z))
+        partial = reference.prepare_partial(new[part], "median", k=_NEIGHBOURS, perplexity=attends)
+        partial.optimize(_PLACED, learning_rate=0.1, exaggeration=1.5, momentum=0.8, max_grad_norm=0.25, inplace=True)
+        found[part] = partial
+        if progress:
+            progress(min(start + _AT_ONCE, len(new)), len(new))
+    return found
