@@ -6,8 +6,8 @@ is in `static/`: plain scripts, written here, that run from a web server and fro
 
 from decaf.explore.columns import Column
 from decaf.explore.neighbours import nearest
-from decaf.explore.pictures import Originals, PictureSettings, Source
+from decaf.explore.pictures import PictureSettings, Source
 from decaf.explore.site import Site
 from decaf.explore.writer import Written, write_site
 
-__all__ = ["Column", "Originals", "PictureSettings", "Site", "Source", "Written", "nearest", "write_site"]
+__all__ = ["Column", "PictureSettings", "Site", "Source", "Written", "nearest", "write_site"]

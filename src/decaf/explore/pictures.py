@@ -23,7 +23,7 @@ TILE, SMALL = 64, 16  # pixels of a tile's side
 PER_SHEET, SMALL_PER_SHEET = (SHEET // TILE) ** 2, (SHEET // SMALL) ** 2
 LONGEST = 4.0  # times as long as wide a tile is shown at most; longer pictures lose their ends
 _QUALITY = 75
-_PREVIEW_QUALITY = 82
+_PREVIEW_QUALITY = 80
 _SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
@@ -33,12 +33,8 @@ class Source(Protocol):
     def load(self, row: int) -> Pixels:
         """The picture of a row, (h, w, 3) uint8. Raises ImageError or OSError where it cannot be had."""
 
-
-class Originals(Source, Protocol):
-    """Where pixels and files come from."""
-
-    def original(self, row: int) -> bytes:
-        """The file of a row as it is. Raises ImageError or OSError."""
+    def original(self, row: int) -> bytes | None:
+        """The file of a row as it is; None where there is none that shows the same. Raises as `load`."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +154,12 @@ class _Maker:
     def _store_file(self, row: int, pixels: Pixels) -> str:
         """Write the picture's own file; returns its ending."""
         ending = os.path.splitext(self.paths[row])[1].lower()
-        if self.settings.copy and ending in _SHOWN_BY_BROWSERS:
-            data = self.source.original(row)  # type: ignore[attr-defined]
-        elif self.settings.preview or self.settings.copy:
-            ending, data = ".jpg", _preview(pixels, self.settings.preview or max(pixels.shape[:2]))
-        else:
-            return ""
+        data = self.source.original(row) if self.settings.copy and ending in _SHOWN_BY_BROWSERS else None
+        if data is None:
+            longest = max(pixels.shape[:2]) if self.settings.copy else self.settings.preview
+            if not longest:
+                return ""
+            ending, data = ".jpg", _preview(pixels, longest)
         target = self.folder / file_of(row, ending)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
@@ -193,7 +189,8 @@ def _preview(pixels: Pixels, longest: int) -> bytes:
 
     image = Image.fromarray(pixels)
     image.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return bytes(encode_jpeg(np.ascontiguousarray(image), quality=_PREVIEW_QUALITY, colorspace="RGB"))
+    pixels = np.ascontiguousarray(image)
+    return bytes(encode_jpeg(pixels, quality=_PREVIEW_QUALITY, colorspace="RGB", colorsubsampling="420"))
 
 
 def _shrunk(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:

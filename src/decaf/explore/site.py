@@ -45,9 +45,16 @@ class Site:
         parts |= {f"neighbours of {layer}": near for layer, near in self.neighbours.items()}
         for name, part in parts.items():
             if len(part) != n:
-                raise ExploreError(f"{name} has {len(part):,} rows, and there are {n:,} pictures: give one row for each")
+                raise ExploreError(f"{name} has {len(part):,} rows for {n:,} pictures: give one row for each")
         if self.layer and self.layer not in self.layouts:
             raise ExploreError(f"there is no map of {self.layer}: name one of {', '.join(self.layouts)}")
+
+    @property
+    def label_column(self) -> int:
+        """Which column says what a picture is: `label`, else the first of categories; -1 where there is none."""
+        categories = [number for number, column in enumerate(self.columns) if column.kind == "category"]
+        named = [number for number in categories if self.columns[number].name == "label"]
+        return [*named, *categories, -1][0]
 
     @property
     def first_layer(self) -> str:

@@ -113,7 +113,7 @@ def write_data(
     scripts.save("order", order.astype("<i4").tobytes())
     scripts.save("aspect", stored.aspect.astype("<f4").tobytes())
     scripts.save("paths", packed_texts(site.paths))
-    about = _about(site, stored, scripts) | {"layouts": _save_layouts(site, layouts, scripts)} | (served or {})
+    about = _about(site, stored, scripts) | _save_layouts(site, layouts, scripts) | (served or {})
     about["pictures"] |= {"files": _save_suffixes(stored, scripts), "copied": settings.copy}
     scripts.describe(about)
     return stored.problems
@@ -130,7 +130,9 @@ class _Scripts:
 
     def save(self, name: str, data: bytes) -> None:
         self._digest.update(name.encode() + data)
-        (self._folder / f"{name}.js").write_bytes(b'decaf.chunk("%b","%b");\n' % (name.encode(), base64.b64encode(data)))
+        (self._folder / f"{name}.js").write_bytes(
+            b'decaf.chunk("%b","%b");\n' % (name.encode(), base64.b64encode(data))
+        )
 
     def describe(self, about: dict[str, Any]) -> None:
         """The description comes last, with a digest of all the rest: a browser never mixes two versions of a site."""
@@ -149,6 +151,7 @@ def _about(site: Site, stored: Stored, scripts: _Scripts) -> dict[str, Any]:
         "title": readable(site.title),
         "count": len(site.paths),
         "columns": columns,
+        "label": site.label_column,
         "notes": list(map(readable, site.notes)),
         "palette": palette(),
         "pictures": {

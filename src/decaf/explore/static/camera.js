@@ -2,14 +2,15 @@
 // Which part of the map is seen. The world is the square from -1 to 1, y upwards; the screen is in CSS pixels.
 decaf.Camera = class {
   constructor() {
-    Object.assign(this, { x: 0, y: 0, scale: 300, width: 1, height: 1, fitted: 300 });
+    // inset: pixels at the foot that are covered by something else
+    Object.assign(this, { x: 0, y: 0, scale: 300, width: 1, height: 1, fitted: 300, inset: 0 });
   }
 
   resize(width, height) {
     const zoom = this.zoom;
     this.width = Math.max(width, 1);
     this.height = Math.max(height, 1);
-    this.fitted = Math.min(this.width, this.height) / 2.12;
+    this.fitted = Math.min(this.width, this.height - this.inset) / 2.12;
     this.scale = this.fitted * zoom;
   }
 
@@ -18,12 +19,16 @@ decaf.Camera = class {
     return this.scale / this.fitted;
   }
 
+  get middle() {
+    return (this.height - this.inset) / 2;
+  }
+
   toScreen(x, y) {
-    return [(x - this.x) * this.scale + this.width / 2, (this.y - y) * this.scale + this.height / 2];
+    return [(x - this.x) * this.scale + this.width / 2, (this.y - y) * this.scale + this.middle];
   }
 
   toWorld(left, top) {
-    return [(left - this.width / 2) / this.scale + this.x, this.y - (top - this.height / 2) / this.scale];
+    return [(left - this.width / 2) / this.scale + this.x, this.y - (top - this.middle) / this.scale];
   }
 
   panBy(dx, dy) {
@@ -59,7 +64,7 @@ decaf.Camera = class {
   viewOf([left, bottom, right, top], room = 1.25, most = 60) {
     const wide = Math.max(right - left, 1e-6) * room;
     const high = Math.max(top - bottom, 1e-6) * room;
-    const scale = Math.min(this.width / wide, this.height / high, this.fitted * most);
+    const scale = Math.min(this.width / wide, (this.height - this.inset) / high, this.fitted * most);
     return { x: (left + right) / 2, y: (bottom + top) / 2, scale };
   }
 

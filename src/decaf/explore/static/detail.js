@@ -24,6 +24,23 @@ decaf.Detail = class {
     decaf.el("near-title").textContent = near.length ? `Nearest in ${layer}` : "";
     decaf.el("near").replaceChildren(...near.map((other) => this.neighbour(other)));
     decaf.say(`Open: ${site.path(row)}`);
+    this.uncover(row);
+  }
+
+  // Move the map where this panel covers the picture it tells of.
+  uncover(row) {
+    const { scene } = this.state;
+    const { camera } = scene;
+    if (!this.site.hasPlace(scene.layer, row)) return;
+    const stage = decaf.el("stage").getBoundingClientRect();
+    const panel = decaf.el("detail").getBoundingClientRect();
+    const [x, y] = camera.toScreen(...scene.place(row));
+    const beside = panel.width < stage.width * 0.9;
+    const margin = 60;
+    const over = beside ? [x - (panel.left - stage.left) + margin, 0] : [0, y - (panel.top - stage.top) + margin];
+    const [dx, dy] = over.map((pixels) => Math.max(pixels, 0));
+    const view = camera.view();
+    if (dx || dy) decaf.fly({ ...view, x: view.x + dx / view.scale, y: view.y - dy / view.scale });
   }
 
   picture(row) {
@@ -47,7 +64,7 @@ decaf.Detail = class {
 
   neighbour(row) {
     const { site, state } = this;
-    const label = site.columns.length ? site.text(0, row) : "";
+    const label = site.label < 0 ? "" : site.text(site.label, row);
     const name = `${site.path(row)}${label ? `, ${label}` : ""}`;
     const file = site.file(row);
     return decaf.make(

@@ -41,6 +41,7 @@ decaf.app = {
 
   watchSize() {
     const stage = decaf.el("stage");
+    this.scene.camera.inset = this.site.layers.length > 1 ? 84 : 0; // the slider
     const fit = () => this.scene.resize(stage.clientWidth, stage.clientHeight, Math.min(devicePixelRatio || 1, 2));
     new ResizeObserver(fit).observe(stage);
     fit();

@@ -21,14 +21,32 @@ decaf.Overlay = class {
     this.middles.clear();
   }
 
-  draw() {
+  // large: rows whose own pictures are drawn above their tiles.
+  draw(large) {
     const { pen, canvas, ratio } = this;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.drawPreviews(large);
     this.drawLines();
     this.drawNames();
     if (this.outline) this.drawOutline();
+  }
+
+  drawPreviews(rows) {
+    const { scene, pen } = this;
+    const images = rows.length && rows.length <= 300 ? scene.previews.of(rows) : [];
+    images.forEach((image, i) => {
+      if (image && rows[i] !== scene.open && rows[i] !== scene.hover) this.drawPreview(image, rows[i]);
+    });
+    const [top] = scene.open >= 0 && rows.length ? scene.previews.of([scene.open]) : [];
+    if (top) pen.drawImage(top, ...scene.rectangle(scene.open, scene.side * 1.2));
+  }
+
+  // A picture within the frame that its tile has.
+  drawPreview(image, row) {
+    const [left, top, width, height] = this.scene.rectangle(row);
+    this.pen.drawImage(image, left, top, width, height);
   }
 
   drawLines() {
@@ -63,7 +81,7 @@ decaf.Overlay = class {
     pen.stroke();
   }
 
-  // The names of classes at their medians, the largest class first; a name that would cover another is left out.
+  // The names of classes where most of each lie, the largest class first; a name that would cover another is left out.
   drawNames() {
     if (!this.names || this.scene.side > 64) return;
     const { pen, scene } = this;
@@ -98,7 +116,7 @@ decaf.Overlay = class {
     pen.fillText(text, left, top);
   }
 
-  // Medians of the shown rows of each category in a layer, kept until the names change.
+  // Where most of the shown rows of each category lie in a layer, kept until the names change.
   middle(layer) {
     if (!this.middles.has(layer)) this.middles.set(layer, this.findMiddles(layer));
     return this.middles.get(layer);
@@ -112,12 +130,25 @@ decaf.Overlay = class {
       const code = names.codes[row];
       if (code >= 0 && scene.isClear(row) && Number.isFinite(places[2 * row])) rows[code].push(row);
     }
-    const median = (list, axis) => {
-      const values = Float32Array.from(list, (row) => places[2 * row + axis]).sort();
-      return values[values.length >> 1];
-    };
     const order = rows.map((_, code) => code).filter((code) => rows[code].length);
     order.sort((a, b) => rows[b].length - rows[a].length);
-    return { order, places: rows.map((list) => (list.length ? [median(list, 0), median(list, 1)] : null)) };
+    return { order, places: rows.map((list) => (list.length ? decaf.densest(list, places) : null)) };
   }
+};
+
+// The middle of the rows in the fullest 3 x 3 cells of a grid: where a class is, even if parts of it lie elsewhere.
+decaf.densest = (rows, places) => {
+  const SIDE = 32;
+  const cell = (row, axis) => Math.min(Math.floor(((places[2 * row + axis] + 1) / 2) * SIDE), SIDE - 1);
+  const counts = new Uint32Array((SIDE + 2) * (SIDE + 2));
+  for (const row of rows) {
+    for (let dx = 0; dx < 3; dx++) {
+      for (let dy = 0; dy < 3; dy++) counts[(cell(row, 1) + dy) * (SIDE + 2) + cell(row, 0) + dx]++;
+    }
+  }
+  const best = counts.indexOf(Math.max(...counts));
+  const [x, y] = [(best % (SIDE + 2)) - 1, Math.floor(best / (SIDE + 2)) - 1];
+  const inside = rows.filter((row) => Math.abs(cell(row, 0) - x) <= 1 && Math.abs(cell(row, 1) - y) <= 1);
+  const mean = (axis) => inside.reduce((sum, row) => sum + places[2 * row + axis], 0) / inside.length;
+  return [mean(0), mean(1)];
 };

@@ -13,7 +13,7 @@ decaf.Painter = (() => {
       ink = colour;
     }`;
   const DOT = `#version 300 es
-    precision mediump float;
+    precision highp float;
     in vec4 ink;
     uniform float size;
     out vec4 result;
@@ -66,7 +66,7 @@ decaf.Painter = (() => {
     void main() {
       vec2 inside = half_ - frame - abs(at);
       vec3 rgb = ink.rgb;
-      float alpha = ink.a;
+      float alpha = ink.a > 0.5 ? 1.0 : ink.a * 1.6;
       if (min(inside.x, inside.y) >= 0.0) {
         if (where.z >= 0.0) rgb = tile(large, where.z, where.w, across.y);
         else if (where.x >= 0.0) rgb = tile(small, where.x, where.y, across.x);
@@ -188,7 +188,7 @@ decaf.Painter = (() => {
     drawDots(camera, count, share, size, ratio) {
       const gl = this.gl;
       gl.useProgram(this.dots.made);
-      gl.uniform2f(this.dots.centre, camera.x, camera.y);
+      gl.uniform2f(this.dots.centre, ...camera.toWorld(camera.width / 2, camera.height / 2));
       gl.uniform2f(this.dots.scale, (2 * camera.scale) / camera.width, (2 * camera.scale) / camera.height);
       gl.uniform1f(this.dots.share, share);
       gl.uniform1f(this.dots.size, size * ratio);

@@ -3,6 +3,7 @@
 decaf.Scene = (() => {
   const DOTS_BELOW = 9; // pixels of a picture's side
   const LARGE_FROM = 20;
+  const PREVIEWS_FROM = 88;
   const MOST_QUADS = 30000;
   const NORMAL = 230, FAINT = 28; // of 255
 
@@ -28,6 +29,7 @@ decaf.Scene = (() => {
       const { sheet, tile, small, sheets, smallSheets } = site.about.pictures;
       const arrived = () => this.draw();
       this.large = new decaf.Sheets(this.painter, "large", sheets, sheet, tile, 16, arrived);
+      this.previews = new decaf.Previews(site, arrived);
       this.small = new decaf.Sheets(this.painter, "small", smallSheets, sheet, small, 32, arrived);
     }
 
@@ -119,7 +121,7 @@ decaf.Scene = (() => {
       if (!this.showsPictures || seen > MOST_QUADS) this.drawDots();
       else this.drawPictures(this.quads, this.side);
       this.drawTop();
-      this.overlay.draw();
+      this.overlay.draw(this.showsPictures && this.side >= PREVIEWS_FROM ? this.seen : []);
       this.frames++;
       this.frameTime = performance.now() - started;
       this.onframe?.();
@@ -150,9 +152,11 @@ decaf.Scene = (() => {
       const margin = side / camera.scale;
       const halfWide = camera.width / 2 / camera.scale + margin, halfHigh = camera.height / 2 / camera.scale + margin;
       const left = camera.x - halfWide, right = camera.x + halfWide;
-      const bottom = camera.y - halfHigh, top = camera.y + halfHigh;
+      const [, middle] = camera.toWorld(0, camera.height / 2);
+      const bottom = middle - halfHigh, top = middle + halfHigh;
       this.seenLarge = new Map();
       this.seenSmall = new Map();
+      this.seen = [];
       quads.count = 0;
       for (let pass = 0; pass < 2; pass++) {
         for (let row = 0; row < site.count; row++) {
@@ -163,6 +167,7 @@ decaf.Scene = (() => {
           if (!(x > left && x < right && y > bottom && y < top)) continue;
           if (quads.count > MOST_QUADS) return quads.count + 1;
           this.addQuad(quads, row, x, y, side, colourWords[row]);
+          if (side >= PREVIEWS_FROM && pass === 1) this.seen.push(row);
         }
       }
       this.small.want(this.seenSmall);
@@ -179,7 +184,7 @@ decaf.Scene = (() => {
       const stretch = Math.sqrt(site.aspect[row]);
       quads.add(
         (x - camera.x) * camera.scale + camera.width / 2,
-        (camera.y - y) * camera.scale + camera.height / 2,
+        (camera.y - y) * camera.scale + camera.middle,
         (side / 2) * stretch, side / 2 / stretch,
         small.layerOf[smallSheet], rank % small.perSheet,
         side >= LARGE_FROM ? large.layerOf[largeSheet] : -1, rank % large.perSheet,
@@ -211,6 +216,13 @@ decaf.Scene = (() => {
       }
       this.large.want(this.seenLarge);
       this.drawPictures(this.top, 60);
+    }
+
+    // Where a picture is drawn: left, top, width, height.
+    rectangle(row, side = this.side) {
+      const [x, y] = this.camera.toScreen(...this.place(row));
+      const stretch = Math.sqrt(this.site.aspect[row]);
+      return [x - (side / 2) * stretch, y - side / 2 / stretch, side * stretch, side / stretch];
     }
 
     // The row drawn on top at a place of the screen; -1 where there is none within reach.

@@ -10,6 +10,7 @@ decaf.Site = class {
     this.values = new Array(about.columns.length).fill(null);
     this.near = new Array(about.layers.length).fill(null);
     this.texts = null;
+    this.label = about.label; // the column that says what a picture is; -1 where none does
     this.problems = new Map(Object.entries(about.pictures.problems).map(([row, why]) => [Number(row), why]));
   }
 

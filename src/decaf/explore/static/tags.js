@@ -74,7 +74,7 @@ decaf.Tags = class {
 
   // path,label,was: the tag is the label, so that decaf takes the table with --labels. Without tags: path,label.
   async csv() {
-    const label = this.site.columns.findIndex((column) => column.kind === "category");
+    const { label } = this.site;
     await Promise.all([this.site.loadPaths(), label < 0 ? null : this.site.loadColumn(label)]);
     const was = (row) => (label < 0 ? "" : this.site.text(label, row));
     const lines = this.tags.size
