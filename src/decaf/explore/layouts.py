@@ -43,7 +43,7 @@ def in_one_frame(layouts: Mapping[str, NDArray[np.floating]]) -> dict[str, Layou
 def _centred(layer: str, layout: NDArray[np.float64]) -> NDArray[np.float64]:
     if layout.ndim != 2 or layout.shape[1] != 2:
         raise ExploreError(f"the map of {layer} has the shape {layout.shape}: give x and y of each picture")
-    finite: NDArray[np.bool_] = np.isfinite(layout).all(axis=1)
+    finite = np.asarray(np.isfinite(layout).all(axis=1))
     if not finite.any():
         raise ExploreError(f"no picture has a place on the map of {layer}: take pictures that can be read")
     places = np.where(finite[:, None], layout, np.nan)

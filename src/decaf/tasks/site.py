@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class PageRequest:
     title: str = ""
     neighbours: int = 12
     clusters: int = 12
-    pictures: PictureSettings = PictureSettings()
+    pictures: PictureSettings = field(default_factory=PictureSettings)
 
 
 def is_site(out: str) -> bool:
@@ -61,24 +62,31 @@ def make_site(points: Points, request: Request, page: PageRequest, tell: Tell) -
     layers = layers_of(points.sets, request.layers)
     if not request.layers:
         layers = by_depth(points.sets[0], layers)
-    maps = {layer: keep_map(points, layer, request, tell).value for layer in layers}
+    layouts = {layer: keep_map(points, layer, request, tell).value.coordinates for layer in layers}
+    near, clusters = _from_features(points, layers, request, page, tell)
+    columns = _columns(points, clusters, near.get(layers[-1]))
+    chosen = choose_colour(points, request.colour)
+    return Site(
+        page.title or ", ".join(features.folder.resolve().name for features in points.sets),
+        shown_paths(points.sets),
+        sorted(columns, key=lambda column: column.name != chosen),
+        layouts,
+        near,
+        notes=list(_notes(points, request, layers)),
+    )
+
+
+def _from_features(
+    points: Points, layers: Sequence[str], request: Request, page: PageRequest, tell: Tell
+) -> tuple[dict[str, NDArray[np.int32]], NDArray[np.object_] | None]:
+    """Neighbours in each layer, and clusters of the last."""
     near: dict[str, NDArray[np.int32]] = {}
-    clusters = None
+    X = np.empty((0, 1), np.float32)
     for layer in layers:
         X = _transformed(points, layer, request.settings.transform)
         if page.neighbours:
             near[layer] = nearest(X, page.neighbours, lambda done, of: tell("neighbours", done, of))
-        if layer == layers[-1] and page.clusters:
-            clusters = _clusters(X, page.clusters, request.settings.seed)
-    columns = _columns(points, clusters, near.get(layers[-1]))
-    return Site(
-        page.title or ", ".join(features.folder.resolve().name for features in points.sets),
-        shown_paths(points.sets),
-        _first(columns, choose_colour(points, request.colour)),
-        {layer: drawn.coordinates for layer, drawn in maps.items()},
-        near,
-        notes=list(_notes(points, request, layers)),
-    )
+    return near, _clusters(X, page.clusters, request.settings.seed) if page.clusters else None
 
 
 def write(out: str, points: Points, site: Site, page: PageRequest, tell: Tell) -> Written:
@@ -156,30 +164,26 @@ def _clusters(X: NDArray[np.float32], k: int, seed: int) -> NDArray[np.object_]:
     return named
 
 
-def _columns(points: Points, clusters: NDArray[np.object_] | None, near: NDArray[np.int32] | None) -> dict[str, Column]:
-    """Name -> column, in the order of the menu."""
-    columns = {"label": points.labels} if points.has_labels else {}
-    if points.groups is not None:
-        columns["group"] = points.groups
-    if len(points.sets) > 1:
-        columns["domain"] = points.domains
-    if points.predictions is not None:
-        columns["prediction"] = points.predictions
-        columns["prediction is"] = _right(points.predictions, points.labels)
-    if clusters is not None:
-        columns["cluster"] = clusters
+def _columns(points: Points, clusters: NDArray[np.object_] | None, near: NDArray[np.int32] | None) -> list[Column]:
+    """What is known of the rows, in the order of the menu."""
+    known: dict[str, NDArray[Any] | None] = {
+        "label": points.labels if points.has_labels else None,
+        "group": points.groups,
+        "domain": points.domains if len(points.sets) > 1 else None,
+        "prediction": points.predictions,
+        "cluster": clusters,
+    }
+    if points.predictions is not None and points.has_labels:
+        known["prediction is"] = _right(points.predictions, points.labels)
     if near is not None and points.has_labels:
-        votes, agreement = _votes(points.labels, near)
-        columns["neighbours say"] = votes
-        columns["neighbours are"] = _right(votes, points.labels)
-        columns["neighbours alike"] = agreement
+        known["neighbours say"], known["neighbours alike"] = _votes(points.labels, near)
+        known["neighbours are"] = _right(known["neighbours say"], points.labels)
     if points.broken.any():
-        errors = np.concatenate([features.errors for features in points.sets])
-        columns["not read"] = errors
-    return {name: Column(name, values) for name, values in columns.items()}
+        known["not read"] = np.concatenate([features.errors for features in points.sets])
+    return [Column(name, values) for name, values in known.items() if values is not None]
 
 
-def _right(said: NDArray[np.object_], labels: NDArray[np.object_]) -> NDArray[np.object_]:
+def _right(said: Any, labels: NDArray[np.object_]) -> NDArray[np.object_]:
     """`right` or `wrong`; None where either is not known."""
     pairs = zip(said, labels, strict=True)
     found = [None if None in (one, label) else ("right" if one == label else "wrong") for one, label in pairs]
@@ -196,11 +200,6 @@ def _votes(labels: NDArray[np.object_], near: NDArray[np.int32]) -> tuple[NDArra
             if labels[row] is not None:
                 agreement[row] = known.count(labels[row]) / len(known)
     return votes, agreement
-
-
-def _first(columns: dict[str, Column], chosen: str) -> list[Column]:
-    """The chosen one first; the label where there are fewer names than colours of a group help."""
-    return sorted(columns.values(), key=lambda column: column.name != chosen)
 
 
 def _notes(points: Points, request: Request, layers: Sequence[str]) -> Iterator[str]:
