@@ -11,6 +11,7 @@ DecafError
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
 ├── AdaptError        domains, labels or settings an adaptation method cannot use (also a ValueError)
+├── SearchError       features or a query that nothing can be compared with (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
 ├── ExploreError      a page of pictures cannot be made or served (also a ValueError)
 ├── MapError          features or settings no map can be made of (also a ValueError)
@@ -61,6 +62,10 @@ class ProbeError(DecafError, ValueError):
 
 class AdaptError(DecafError, ValueError):
     """The rows of the two domains, their labels or a setting cannot be used. The message names what and why."""
+
+
+class SearchError(DecafError, ValueError):
+    """The features or the query cannot be compared with anything. The message names them."""
 
 
 class ModelError(DecafError, ValueError):

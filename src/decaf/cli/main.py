@@ -16,6 +16,7 @@ _COMMANDS = (
     "fit",
     "predict",
     "map",
+    "search",
     "reproduce",
     "nets",
     "layers",
