@@ -159,7 +159,7 @@ class _Maker:
             longest = max(pixels.shape[:2]) if self.settings.copy else self.settings.preview
             if not longest:
                 return ""
-            ending, data = ".jpg", _preview(pixels, longest)
+            ending, data = ".jpg", preview_of(pixels, longest)
         target = self.folder / file_of(row, ending)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
@@ -183,7 +183,8 @@ def _tile(pixels: Pixels) -> tuple[Pixels, float]:
     return np.asarray(square), most_wide / most_high
 
 
-def _preview(pixels: Pixels, longest: int) -> bytes:
+def preview_of(pixels: Pixels, longest: int) -> bytes:
+    """The picture as JPEG, no side longer than `longest` pixels."""
     from PIL import Image
     from simplejpeg import encode_jpeg
 

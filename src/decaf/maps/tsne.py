@@ -17,9 +17,9 @@ Layout = NDArray[np.float64]
 EARLY, LATER = 250, 500  # iterations with exaggeration 12, and without (Belkina et al. 2019; openTSNE's defaults)
 _TRIED = 4  # iterations that are timed
 _TOLD = 25  # iterations between two calls of the progress function
-_PLACED = 250  # iterations of a new point
+PLACED = 250  # iterations of a new point
 _NEIGHBOURS = 25  # whose median a new point starts from
-_ATTENDS = 5.0  # perplexity of a new point
+ATTENDS = 5.0  # perplexity of a new point
 _AT_ONCE = 5000  # new points
 FEWEST = 5  # points that t-SNE can lay out
 
@@ -99,9 +99,9 @@ def place_new(
     found = np.empty((len(new), 2))
     for start in range(0, len(new), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        attends = possible_perplexity(_ATTENDS, len(Z))
+        attends = possible_perplexity(ATTENDS, len(Z))
         partial = reference.prepare_partial(new[part], "median", k=_NEIGHBOURS, perplexity=attends)
-        partial.optimize(_PLACED, learning_rate=0.1, exaggeration=1.5, momentum=0.8, max_grad_norm=0.25, inplace=True)
+        partial.optimize(PLACED, learning_rate=0.1, exaggeration=1.5, momentum=0.8, max_grad_norm=0.25, inplace=True)
         found[part] = partial
         if progress:
             progress(min(start + _AT_ONCE, len(new)), len(new))
