@@ -16,6 +16,7 @@ _COMMANDS = (
     "fit",
     "predict",
     "map",
+    "explore",
     "search",
     "reproduce",
     "nets",

@@ -51,7 +51,7 @@ decaf.Detail = class {
     image.addEventListener("error", () => {
       image.replaceWith(decaf.make("p", { class: "problem" }, `Not to be seen: ${file} is missing`));
     });
-    return decaf.make("a", { href: file, target: "_blank", rel: "noopener", title: "Open alone" }, image);
+    return decaf.make("a", { href: this.site.original(row), target: "_blank", rel: "noopener", title: "Open alone" }, image);
   }
 
   facts(row) {

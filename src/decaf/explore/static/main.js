@@ -30,6 +30,7 @@ decaf.app = {
     this.pointer = new decaf.Pointer(this.state);
     this.keys = new decaf.Keys(this);
     this.address = new decaf.Address(this);
+    if (site.about.served) this.drop = new decaf.Drop(this);
     this.connect();
     this.legend.show();
     decaf.tell("");

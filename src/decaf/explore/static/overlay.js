@@ -30,6 +30,7 @@ decaf.Overlay = class {
     this.drawPreviews(large);
     this.drawLines();
     this.drawNames();
+    this.above?.(pen);
     if (this.outline) this.drawOutline();
   }
 
