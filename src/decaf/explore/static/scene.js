@@ -122,7 +122,7 @@ decaf.Scene = (() => {
       else this.drawPictures(this.quads, this.side);
       this.drawTop();
       this.overlay.draw(this.showsPictures && this.side >= PREVIEWS_FROM ? this.seen : []);
-      this.frames++;
+      if (this.frames++ === 0) performance.mark("first view");
       this.frameTime = performance.now() - started;
       this.onframe?.();
     }
