@@ -55,10 +55,12 @@ class Synthetic:
         self._grain = random.normal(0, 24, (256, 12, 16, 3))
 
     def load(self, row: int) -> np.ndarray:
+        """(72, 96, 3) uint8."""
         coarse = self._tints[self._classes[row]] + self._grain[row % 256] + self._grain[row // 256 % 256]
         return np.clip(np.kron(coarse, np.ones((6, 6, 1))), 0, 255).astype(np.uint8)
 
     def original(self, row: int) -> None:
+        """There is no file."""
         return None
 
 
@@ -83,7 +85,7 @@ class Quiet(SimpleHTTPRequestHandler):
     """Serves a folder without a word."""
 
     def log_message(self, *args: object) -> None:
-        pass
+        """Say nothing."""
 
 
 def memory(browser: object) -> dict[str, float]:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from tests.explore.pages import COUNT, HOSTILE, Plain, site
 
 def chunk(folder: Path, name: str) -> bytes:
     """The bytes a data script hands over, by a plain reading of its text."""
-    found = re.fullmatch(r'decaf\.chunk\("([a-z0-9-]+)","([A-Za-z0-9+/=]*)"\);\n', (folder / f"data/{name}.js").read_text())
+    found = re.fullmatch(
+        r'decaf\.chunk\("([a-z0-9-]+)","([A-Za-z0-9+/=]*)"\);\n', (folder / f"data/{name}.js").read_text()
+    )
     assert found and found[1] == name
     return base64.b64decode(found[2], validate=True)
 
@@ -77,7 +80,7 @@ def test_texts_come_back(texts: list[str]) -> None:
     packed = packed_texts(texts)
     offsets = np.frombuffer(packed[: 4 * (len(texts) + 1)], "<u4")
     letters = packed[4 * (len(texts) + 1) :]
-    parts = [letters[a:b].decode() for a, b in zip(offsets, offsets[1:], strict=False)]
+    parts = [letters[a:b].decode() for a, b in pairwise(offsets)]
     assert parts == [text.encode("utf-8", "backslashreplace").decode() for text in texts]
 
 
@@ -217,7 +220,9 @@ def test_description_says_what_there_is(folder: Path) -> None:
     assert [layer["name"] for layer in told["layers"]] == [HOSTILE, "deep"]
     assert [layer["near"] for layer in told["layers"]] == [0, 3]
     assert told["pictures"]["problems"] == {str(pages.BROKEN): "it is no picture"}
-    np.testing.assert_array_equal(np.frombuffer(chunk(folder, "near-1"), "<i4").reshape(-1, 3), site().neighbours["deep"])
+    np.testing.assert_array_equal(
+        np.frombuffer(chunk(folder, "near-1"), "<i4").reshape(-1, 3), site().neighbours["deep"]
+    )
     np.testing.assert_allclose(np.frombuffer(chunk(folder, "layout-1"), "<f4").reshape(-1, 2), pages.grid(), atol=1e-6)
     endings = [told["pictures"]["files"][code] for code in chunk(folder, "endings")]
     assert endings == ["" if row == pages.BROKEN else ".jpg" for row in range(COUNT)]
@@ -279,7 +284,7 @@ def test_a_failed_run_leaves_the_older_page(tmp_path: Path) -> None:
         def load(self, row: int) -> np.ndarray:
             raise ImageError("the file is not there")
 
-    with pytest.raises(ExploreError, match="none of the pictures can be read .*the file is not there"):
+    with pytest.raises(ExploreError, match=r"none of the pictures can be read .*the file is not there"):
         write_site(out, site(title="new"), Fails())
     assert HOSTILE in about(out)["title"]
     assert os.listdir(tmp_path) == ["page"]

@@ -25,7 +25,7 @@ from decaf.viz.map_thumbnails import MOST, Thumbnail
 def check_figure(out: str) -> Path:
     """The figure's file. Raises MapError where it is none, before anything is computed for it."""
     if Path(out).suffix.lower() not in ENDINGS:
-        raise MapError(f"{out} is no figure decaf can write: name one that ends in {', '.join(ENDINGS)}")
+        raise MapError(f"{out} is no figure decaf can write: name one that ends in {', '.join(ENDINGS)}, or a folder/")
     check_target(out)
     return Path(out)
 

@@ -93,7 +93,7 @@ decaf.Overlay = class {
     pen.textBaseline = "middle";
     pen.lineJoin = "round";
     pen.lineWidth = 3.5;
-    const taken = [];
+    const taken = this.above();
     for (const code of here.order) {
       if (!there.places[code]) continue;
       const x = here.places[code][0] + (there.places[code][0] - here.places[code][0]) * share;
@@ -103,13 +103,23 @@ decaf.Overlay = class {
     }
   }
 
+  // Where the open picture, its neighbours and the one under the pointer lie: middles and half sides.
+  above() {
+    const { scene } = this;
+    return [scene.open, scene.hover, ...scene.near].filter((row) => row >= 0).map((row) => {
+      const half = Math.max(scene.side, row === scene.open ? 64 : 48) / 2;
+      return [...scene.camera.toScreen(...scene.place(row)), half, half];
+    });
+  }
+
   drawName(name, left, top, taken) {
     const { pen } = this;
     const text = name.length > 28 ? `${name.slice(0, 27)}…` : name;
     const half = pen.measureText(text).width / 2 + 3;
     if (left < half || top < 9 || left > this.scene.camera.width - half || top > this.scene.camera.height - 9) return;
-    if (taken.some(([x, y, w]) => Math.abs(x - left) < w + half && Math.abs(y - top) < 17)) return;
-    taken.push([left, top, half]);
+    const covered = ([x, y, wide, high]) => Math.abs(x - left) < wide + half && Math.abs(y - top) < high + 8.5;
+    if (taken.some(covered)) return;
+    taken.push([left, top, half, 8.5]);
     pen.strokeStyle = this.halo;
     pen.strokeText(text, left, top);
     pen.fillStyle = this.ink;
