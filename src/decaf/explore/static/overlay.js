@@ -21,32 +21,26 @@ decaf.Overlay = class {
     this.middles.clear();
   }
 
-  // large: rows whose own pictures are drawn above their tiles.
-  draw(large) {
+  // closeUps: pictures that are drawn here, the lowest first.
+  draw(closeUps) {
     const { pen, canvas, ratio } = this;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    this.drawPreviews(large);
+    closeUps.forEach((one) => this.drawCloseUp(one));
     this.drawLines();
     this.drawNames();
     if (this.outline) this.drawOutline();
   }
 
-  drawPreviews(rows) {
-    const { scene, pen } = this;
-    const images = rows.length && rows.length <= 300 ? scene.previews.of(rows) : [];
-    images.forEach((image, i) => {
-      if (image && rows[i] !== scene.open && rows[i] !== scene.hover) this.drawPreview(image, rows[i]);
-    });
-    const [top] = scene.open >= 0 && rows.length ? scene.previews.of([scene.open]) : [];
-    if (top) pen.drawImage(top, ...scene.rectangle(scene.open, scene.side * 1.2));
-  }
-
-  // A picture within the frame that its tile has.
-  drawPreview(image, row) {
-    const [left, top, width, height] = this.scene.rectangle(row);
-    this.pen.drawImage(image, left, top, width, height);
+  drawCloseUp({ box: [left, top, width, height], colour, alpha, image, tile }) {
+    const { pen } = this;
+    pen.globalAlpha = alpha;
+    pen.fillStyle = colour;
+    pen.fillRect(left - 3, top - 3, width + 6, height + 6);
+    if (image) pen.drawImage(image, left, top, width, height);
+    else if (tile) pen.drawImage(tile.sheet, tile.left, tile.top, tile.side, tile.side, left, top, width, height);
+    pen.globalAlpha = 1;
   }
 
   drawLines() {
