@@ -122,6 +122,8 @@ def map_command(
 
     file = None if is_site(out) else check_figure(out)
     request = Request(layers, MapSettings(**settings), colour or "", groups, labels, model, place)
+    if place and not other:
+        raise click.UsageError("--place needs a second folder, whose pictures are put into the map of the first")
     points = read_points(open_sets([folder, *([other] if other else [])]), request)
     if file is None:
         page = PageRequest(title, neighbours, clusters, PictureSettings(preview, copy_pictures))
@@ -186,10 +188,11 @@ def _say_notes(points: Any, maps: Any, drawn: Any) -> None:
     if points.groups is not None:
         without = {label for label, group in zip(points.labels, points.groups, strict=True) if label and not group}
         if without:
-            notes[f"{len(without):,} classes are in no group: {', '.join(sorted(map(str, without))[:5])}"] = None
+            more = f" and {len(without) - 5:,} more" if len(without) > 5 else ""
+            notes[f"in no group: {', '.join(sorted(map(str, without))[:5])}{more}"] = None
     if drawn.unnamed:
-        notes[f"{drawn.unnamed} names found no free place on the figure"] = None
+        notes[f"names that found no free place on the figure: {drawn.unnamed}"] = None
     if drawn.missing:
-        notes[f"{drawn.missing} pictures could not be shown; grey squares stand for them"] = None
+        notes[f"pictures that could not be shown, grey squares stand for them: {drawn.missing}"] = None
     for note in notes:
         click.echo(f"note: {one_line(note)}", err=True)

@@ -121,6 +121,53 @@ def sun397(**options: Any) -> None:
     _run(TASK, **options)
 
 
+@reproduce.command()
+@click.option("--data", metavar="DIR", help="Folders of classes, perhaps in folders of domains.")
+@click.option("-o", "--out", metavar="REPORT", required=True, help="A folder; run again to continue.")
+@click.option("--net", metavar="NAME|FILE.onnx", default="efficientnet-lite0", show_default=True, help="The network.")
+@random_weights_option
+@click.option("--layer", "layers", metavar="L", multiple=True, help="Early to late; repeat.  [default: one of each]")
+@click.option("--pool", type=click.Choice(["none", "avg", "max"]), default="avg", show_default=True)
+@click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True)
+@click.option("--features", metavar="DIR", default="", help="Features made before.")
+@click.option("--groups", metavar="CSV|NAME", default="", help="Groups of classes, as for `decaf map`.")
+@click.option("--labels", metavar="CSV", default="", help="Columns path,label; by default the names of the folders.")
+@click.option("--thumbnails", "enlarged", metavar="CLASS", default="", help="Whose pictures to show.")
+@click.option("--project", type=click.Choice(["pca", "random"]), default="pca", show_default=True)
+@click.option("--perplexity", metavar="P", type=float, default=30.0, show_default=True)
+@click.option("--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True)
+@json_option
+def tsne(data: str | None, out: str, project: str, perplexity: float, seed: int, as_json: bool, **options: Any) -> None:
+    """Figures 1, 2 and 5: maps of an early and a late layer, and numbers that say what is seen there.
+
+    \b
+    decaf reproduce tsne --data caltech-101 -o report
+    decaf reproduce tsne --features features -o report --layer block4 --layer pool --thumbnails scissors
+    """
+    from decaf.cli.common import share_bar
+    from decaf.maps import MapSettings
+    from decaf.tasks.map_figure import HEADER, table
+    from decaf.tasks.probe_report import report_folder
+    from decaf.tasks.tsne import Request, map_layers
+    from decaf.tasks.tsne_report import about, claims, write_tsne_report
+
+    settings = MapSettings(project=project, perplexity=perplexity, seed=seed)  # type: ignore[arg-type]
+    request = Request(Path(data) if data else None, report_folder(out), settings=settings, **options)
+    with share_bar(as_json) as tell:
+        found = map_layers(request, _showing(as_json), tell)
+    files = write_tsne_report(found)
+    if as_json:
+        print_json(about(found) | {"files": files})
+        return
+    print_table(HEADER, table(found.maps), HEADER[2:])
+    click.echo()
+    for claim, here, holds in claims(found):
+        click.echo(f"{claim}\n  {'holds here' if holds else 'does not hold here'}: {here}")
+    click.echo()
+    for name, shows in files.items():
+        click.echo(f"{Path(out) / name}: {shows}")
+
+
 def _run(
     task: Any,
     data: str | None,

@@ -8,6 +8,6 @@ from decaf.explore.columns import Column
 from decaf.explore.neighbours import nearest
 from decaf.explore.pictures import PictureSettings, Source
 from decaf.explore.site import Site
-from decaf.explore.writer import Written, write_site
+from decaf.explore.writer import Written, check_folder, write_site
 
-__all__ = ["Column", "PictureSettings", "Site", "Source", "Written", "nearest", "write_site"]
+__all__ = ["Column", "PictureSettings", "Site", "Source", "Written", "check_folder", "nearest", "write_site"]

@@ -197,7 +197,7 @@ def palette() -> dict[str, Any]:
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """Yield a new folder beside `out` that takes its place when all went well."""
-    _check_target(out)
+    check_folder(out)
     temporary = out.with_name(f".{out.name}.{os.getpid()}{TEMPORARY}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -214,7 +214,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_target(out: Path) -> None:
+def check_folder(out: Path) -> None:
+    """Raise ExploreError where a page may not be written, before anything is computed for it."""
     if not out.name or (out.exists() and not out.is_dir()):
         raise ExploreError(f"{out} is no folder: name a new one for the page")
     if out.is_dir() and any(out.iterdir()) and not (out / DATA / f"{ABOUT}.js").is_file():

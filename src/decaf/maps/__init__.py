@@ -6,7 +6,7 @@ the features and on the map.
 
 from decaf.maps.draw import Map, draw_map, place
 from decaf.maps.live import LivePlaces
-from decaf.maps.measures import Quality, measure, trustworthiness
+from decaf.maps.measures import Quality, measure, measure_across, trustworthiness
 from decaf.maps.settings import MapSettings
 from decaf.maps.stored import map_of, placed_in
 
@@ -18,6 +18,7 @@ __all__ = [
     "draw_map",
     "map_of",
     "measure",
+    "measure_across",
     "place",
     "placed_in",
     "trustworthiness",

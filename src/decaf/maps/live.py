@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from decaf.errors import MapError
 from decaf.maps.draw import Map, effective_settings
 from decaf.maps.reduce import Reduction
-from decaf.maps.tsne import ATTENDS, PLACED, possible_perplexity
+from decaf.maps.tsne import ATTENDS, GENTLY, PLACED, possible_perplexity
 
-_EXAGGERATION, _RATE, _MOMENTUM, _STEEPEST, _FARTHEST = 1.5, 0.1, 0.8, 0.25, 5.0  # those of `place`
+_FARTHEST = 5.0  # of a step; this and the gains are those of openTSNE
 _LEAST_GAIN = 0.01
 
 
@@ -58,10 +58,10 @@ class LivePlaces:
         update, gains = np.zeros(2), np.ones(2)
         for _ in range(PLACED):
             gradient = self._gradient(place, neighbours, attraction)
-            gradient *= min(1.0, _STEEPEST / (float(np.linalg.norm(gradient)) + 1e-6))
+            gradient *= min(1.0, GENTLY["max_grad_norm"] / (float(np.linalg.norm(gradient)) + 1e-6))
             turned = np.sign(update) != np.sign(gradient)
             gains = np.where(turned, gains + 0.2, gains * 0.8 + _LEAST_GAIN)
-            update = _MOMENTUM * update - _RATE * gains * gradient
+            update = GENTLY["momentum"] * update - GENTLY["learning_rate"] * gains * gradient
             update *= min(1.0, _FARTHEST / max(float(np.linalg.norm(update)), 1e-300))
             place = place + update
         return place
@@ -79,7 +79,7 @@ class LivePlaces:
             nearest[None], np.sqrt(squares[nearest])[None], [min(perplexity, k / 3)], symmetrize=False,
             normalization="point-wise", n_reference_samples=len(self._places),
         )  # fmt: skip
-        return nearest, _EXAGGERATION * np.asarray(shares.toarray())[0, nearest]
+        return nearest, GENTLY["exaggeration"] * np.asarray(shares.toarray())[0, nearest]
 
     def _gradient(
         self, place: NDArray[np.float64], neighbours: NDArray[np.intp], attraction: NDArray[np.float64]

@@ -67,6 +67,44 @@ def measure(X: NDArray[Any], labels: Mapping[str, Labels], k: int = K, seed: int
     return {name: way.quality() for name, way in ways.items()}
 
 
+def measure_across(X: NDArray[Any], labels: Labels, domains: Labels, k: int = K, seed: int = 0) -> Quality | None:
+    """Purity of neighbours in other domains: of each row's k nearest rows of another domain, the share of its class.
+
+    High where pictures of one class lie together whatever domain they are from (DeCAF paper, Figure 5).
+
+    Args:
+        X, k, seed: as for `measure`.
+        labels: (n,) classes; rows with None are left out.
+        domains: (n,).
+
+    Returns:
+        None where fewer than two domains have labelled rows.
+    """
+    known = np.flatnonzero([label is not None for label in labels])
+    names, codes = np.unique([str(label) for label in labels[known]], return_inverse=True)
+    domain_names, domain = np.unique([str(name) for name in domains[known]], return_inverse=True)
+    if len(domain_names) < 2:
+        return None
+    k = min(k, len(known) - int(np.bincount(domain).max()))
+    here = np.zeros((len(domain_names), len(names)))
+    np.add.at(here, (domain, codes), 1)
+    elsewhere = here.sum(axis=0) - here
+    chances = elsewhere[domain, codes] / elsewhere.sum(axis=1)[domain]
+    looked, same = [], []
+    for rows, squares in _squared_distances(X[known], queries_of(len(known), seed)):
+        squares[domain[rows][:, None] == domain] = np.inf
+        looked.append(rows)
+        same.append((codes[_nearest(squares, k)] == codes[rows][:, None]).mean(axis=1))
+    own, shares = np.concatenate(looked), np.concatenate(same)
+    return Quality(float(shares.mean()), float(chances.mean()), _means(names, codes[own], shares), None, k, len(own))
+
+
+def _means(names: NDArray[Any], codes: Rows, values: NDArray[np.float64]) -> dict[str, float]:
+    """Name -> mean of the values of its rows, without those that have none."""
+    counts, sums = np.bincount(codes, minlength=len(names)), np.bincount(codes, values, len(names))
+    return {str(name): float(total / n) for name, total, n in zip(names, sums, counts, strict=True) if n}
+
+
 class _Way:
     """One way to label the rows, and what was found so far."""
 
@@ -85,10 +123,11 @@ class _Way:
         own = self._at[rows[looked]]
         if not len(own):
             return
-        near = squares[looked][:, self._known]
-        distances = np.sqrt(near)
-        near[np.arange(len(own)), own] = np.inf
-        neighbours = np.argpartition(near, self.k - 1, axis=1)[:, : self.k]
+        all_known = len(self._known) == squares.shape[1]
+        squares = squares if all_known else squares[np.ix_(looked, self._known)]
+        neighbours = _nearest(squares, self.k)
+        distances = np.sqrt(squares)
+        distances[np.arange(len(own)), own] = 0
         same = (self._codes[neighbours] == self._codes[own][:, None]).mean(axis=1)
         self._found.append((self._codes[own], same, self._silhouettes(self._codes[own], distances @ self._member)))
 
@@ -101,17 +140,15 @@ class _Way:
         means[at, own] = np.inf
         beside = means.min(axis=1)
         largest = np.maximum(within, beside)
-        return np.where((others > 0) & (largest > 0), (beside - within) / np.where(largest > 0, largest, 1), 0.0)
+        counts = (others > 0) & (largest > 0) & np.isfinite(largest)
+        return np.asarray(np.divide(beside - within, largest, out=np.zeros(len(own)), where=counts))
 
     def quality(self) -> Quality:
         own, same, silhouettes = map(np.concatenate, zip(*self._found, strict=True))
-        counts = np.bincount(own, minlength=len(self._names))
-        sums = np.bincount(own, same, len(self._names))
-        of_class = {str(name): float(total / n) for name, total, n in zip(self._names, sums, counts, strict=True) if n}
         n = len(self._known)
         chance = float((self._counts * (self._counts - 1)).sum() / (n * (n - 1)))
         silhouette = float(silhouettes.mean()) if 2 <= len(self._names) < n else None
-        return Quality(float(same.mean()), chance, of_class, silhouette, self.k, len(own))
+        return Quality(float(same.mean()), chance, _means(self._names, own, same), silhouette, self.k, len(own))
 
 
 def queries_of(n: int, seed: int) -> Rows:
@@ -122,7 +159,7 @@ def queries_of(n: int, seed: int) -> Rows:
 
 
 def _squared_distances(X: NDArray[Any], queries: Rows) -> Iterator[tuple[Rows, NDArray[Any]]]:
-    """(rows, (rows, n) squared distances to all) for some of the queries at a time; 0 to itself."""
+    """(rows, (rows, n) squared distances to all) for some of the queries at a time; infinite to itself."""
     X = X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)  # shorter vectors: less is lost in the difference below
     lengths = np.einsum("ij,ij->i", X, X)
     part = max(_AT_ONCE // len(X), 1)
@@ -133,8 +170,17 @@ def _squared_distances(X: NDArray[Any], queries: Rows) -> Iterator[tuple[Rows, N
         squares += lengths
         squares += lengths[rows][:, None]
         np.maximum(squares, 0, out=squares)
-        squares[np.arange(len(rows)), rows] = 0
+        squares[np.arange(len(rows)), rows] = np.inf
         yield rows, squares
+
+
+def _nearest(squares: NDArray[Any], k: int) -> Rows:
+    """(rows, k) columns of the least values; of equal ones the first. (`argpartition` takes ten times as long.)"""
+    last = np.partition(squares, k - 1, axis=1)[:, [k - 1]]
+    row, column = np.nonzero(squares <= last)
+    order = np.lexsort((column, squares[row, column], row))
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    return np.asarray(column[order][place < k].reshape(len(squares), k))
 
 
 def trustworthiness(X: NDArray[Any], places: NDArray[np.float64], k: int = K, seed: int = 0) -> float | None:
@@ -157,14 +203,11 @@ def trustworthiness(X: NDArray[Any], places: NDArray[np.float64], k: int = K, se
         return None
     queries = queries_of(n, seed)
     both = zip(_squared_distances(X, queries), _squared_distances(places, queries), strict=True)
-    penalty = sum(float(np.maximum(_ranks(far, near, rows, k) - k, 0).sum()) for (rows, far), (_, near) in both)
+    penalty = sum(float(np.maximum(_ranks(far, near, k) - k, 0).sum()) for (_, far), (_, near) in both)
     return 1 - penalty * 2 / (len(queries) * k * (2 * n - 3 * k - 1))
 
 
-def _ranks(far: NDArray[Any], near: NDArray[Any], rows: Rows, k: int) -> NDArray[np.int64]:
-    """(rows, k) ranks by `far`, from 1, of the k nearest by `near`; a row itself counts in neither."""
-    own = (np.arange(len(rows)), rows)
-    near[own], far[own] = np.inf, np.inf
-    neighbours = np.argpartition(near, k - 1, axis=1)[:, :k]
-    theirs = np.take_along_axis(far, neighbours, axis=1)
+def _ranks(far: NDArray[Any], near: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """(rows, k) ranks by `far`, from 1, of the k nearest by `near`."""
+    theirs = np.take_along_axis(far, _nearest(near, k), axis=1)
     return np.stack([(far < theirs[:, [j]]).sum(axis=1) for j in range(k)], axis=1) + 1

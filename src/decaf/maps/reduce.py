@@ -55,4 +55,4 @@ def _random_projection(d: int, size: int, seed: int) -> Any:
 
     if d <= size:
         return None
-    return GaussianRandomProjection(size, random_state=seed).fit(np.empty((1, d), np.float32))
+    return GaussianRandomProjection(size, random_state=seed).fit(np.zeros((1, d), np.float32))

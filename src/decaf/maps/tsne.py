@@ -21,6 +21,7 @@ PLACED = 250  # iterations of a new point
 _NEIGHBOURS = 25  # whose median a new point starts from
 ATTENDS = 5.0  # perplexity of a new point
 _AT_ONCE = 5000  # new points
+GENTLY = {"learning_rate": 0.1, "exaggeration": 1.5, "momentum": 0.8, "max_grad_norm": 0.25}  # openTSNE's defaults
 FEWEST = 5  # points that t-SNE can lay out
 
 
@@ -41,7 +42,7 @@ def lay_out(Z: NDArray[np.float32], perplexity: float, seed: int, progress: Prog
     perplexity = possible_perplexity(perplexity, len(Z))
     told = {"callbacks": [_Told(progress)], "callbacks_every_iters": _TOLD} if progress else {}
     method = TSNE(perplexity=perplexity, neighbors="exact", random_state=seed, n_jobs=available_cores(), **told)
-    embedding = method.prepare_initial(Z)
+    embedding = method.prepare_initial(np.pad(Z, ((0, 0), (0, max(2 - Z.shape[1], 0)))))  # it starts from two columns
     for n_iter, exaggeration in ((EARLY, method.early_exaggeration), (LATER, method.exaggeration)):
         jobs = _quickest(embedding)
         embedding.optimize(n_iter, exaggeration=exaggeration, inplace=True, n_jobs=jobs, propagate_exception=True)
@@ -101,7 +102,8 @@ def place_new(
         part = slice(start, start + _AT_ONCE)
         attends = possible_perplexity(ATTENDS, len(Z))
         partial = reference.prepare_partial(new[part], "median", k=_NEIGHBOURS, perplexity=attends)
-        partial.optimize(PLACED, learning_rate=0.1, exaggeration=1.5, momentum=0.8, max_grad_norm=0.25, inplace=True)
+        jobs = _quickest(partial) if start == 0 else jobs
+        partial.optimize(PLACED, n_jobs=jobs, inplace=True, **GENTLY)
         found[part] = partial
         if progress:
             progress(min(start + _AT_ONCE, len(new)), len(new))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,7 @@ _SHOWN = {
     "natural object": "fruit, natural object",
     "geological formation": "landscape",
 }
+_NODE = re.compile(r"n\d{8}")
 _MOST_UNKNOWN = 0.1  # of the classes, for a table to be taken unasked
 
 
@@ -76,7 +78,8 @@ def read_groups(spec: str) -> Groups:
     if spec == WORDNET or spec.startswith(f"{WORDNET}:"):
         nodes = spec.partition(":")[2]
         return _wordnet(tuple(part.strip() for part in nodes.split(",")) if nodes else CUT)
-    return Groups(spec, f"groups from {spec}", _read(spec))
+    name = Path(spec).name
+    return Groups(name, f"groups from {name}", _read(spec))
 
 
 def known_groups(paths: Iterable[object], labels: Iterable[object]) -> Groups | None:
@@ -91,6 +94,16 @@ def known_groups(paths: Iterable[object], labels: Iterable[object]) -> Groups | 
         if sum(group is None for group in found) <= _MOST_UNKNOWN * len(classes) and len(set(found) - {None}) > 1:
             return groups
     return None
+
+
+def readable(labels: NDArray[np.object_]) -> NDArray[np.object_]:
+    """(n,) labels, ids of WordNet nodes as their first word; the same array where there are none."""
+    found = {label for label in set(labels) if label is not None and _NODE.fullmatch(str(label))}
+    if not found:
+        return labels
+    synsets = ilsvrc_synsets()
+    words = {label: synsets[label].words.split(",")[0] for label in found if label in synsets}
+    return np.array([words.get(label, label) for label in labels], dtype=object)
 
 
 @cache

@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib import metadata as packages
 from pathlib import Path
 
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "openvino", "pillow", "simplejpeg", "pyarrow", "matplotlib")
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "openvino", "pillow", "simplejpeg", "pyarrow", "matplotlib", "opentsne")
 
 
 def versions() -> dict[str, str]:

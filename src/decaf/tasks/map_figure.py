@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from decaf.errors import MapError, UnknownName
 from decaf.maps import Quality
+from decaf.maps.measures import K
+from decaf.tasks.grouping import readable
 from decaf.tasks.mapping import Mapped, Points
 from decaf.tasks.model_file import check_target
 from decaf.tasks.pictures import Pictures
@@ -23,7 +25,7 @@ from decaf.viz.map_thumbnails import MOST, Thumbnail
 def check_figure(out: str) -> Path:
     """The figure's file. Raises MapError where it is none, before anything is computed for it."""
     if Path(out).suffix.lower() not in ENDINGS:
-        raise MapError(f"{out} is no figure decaf can write: name one that ends in {', '.join(ENDINGS)}")
+        raise MapError(f"{out} is no figure decaf can write: name one that ends in {', '.join(ENDINGS)}, or a folder/")
     check_target(out)
     return Path(out)
 
@@ -44,9 +46,9 @@ def draw_maps(
     Raises:
         UnknownName: no such class, or nothing to colour by.
     """
-    colours = points.of(colour)
-    shapes = points.domains if len(points.sets) > 1 and colour != "domain" else None
-    names = points.labels if points.has_labels else None
+    colours = readable(points.of(colour))
+    shapes = points.domains if points.has_domains and colour != "domain" else None
+    names = readable(points.labels) if points.has_labels else None
     panels = [
         Panel(
             f"{mapped.layer}, {mapped.size:,} numbers" + (f"; pictures: {enlarged}" if enlarged else ""),
@@ -69,24 +71,19 @@ def _legend(points: Points, colour: str) -> str:
 
 
 def panel_note(mapped: Mapped, colour: str) -> str:
-    """One line: of the nearest neighbours on the map, how many are of the same class."""
-    kinds = [kind for kind in ("label", "group", "domain") if kind in mapped.places]
-    if not kinds:
-        return ""
-    k = mapped.places[kinds[0]].k
-    parts = [
-        f"{mapped.places[kind].purity:.0%} same {_WORDS[kind]} (chance {_chance(mapped.places[kind])})"
-        for kind in kinds
-        if kind != "domain" or colour == "domain"
-    ]
-    return f"of {k} neighbours here: " + ", ".join(parts)
+    """One line: of the nearest neighbours on the map, how many are of the same class and group."""
+    wanted = ("label", "across") if colour == "domain" else ("label", "group")
+    said = {"label": "same class", "group": "same group", "across": "same class across domains"}
+    found = {said[kind]: mapped.places[kind] for kind in wanted if kind in mapped.places}
+    parts = [f"{quality.purity:.0%} {words} (chance {_chance(quality)})" for words, quality in found.items()]
+    return f"of {K} neighbours: " + ", ".join(parts) if parts else ""
 
 
-_WORDS = {"label": "class", "group": "group", "domain": "domain"}
+_WORDS = {"label": "class", "group": "group", "domain": "domain", "across": "class, in other domains"}
 
 
 def _chance(quality: Quality) -> str:
-    return f"{quality.chance:.1%}" if quality.chance < 0.1 else f"{quality.chance:.0%}"
+    return f"{quality.chance:.1%}" if quality.chance < 0.095 else f"{quality.chance:.0%}"
 
 
 def _thumbnails(points: Points, mapped: Mapped, colours: NDArray[np.object_], enlarged: str) -> list[Thumbnail]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from decaf.errors import MapError, SettingsDiffer, UnknownName
 from decaf.features.derived import Kept
 from decaf.features.feature_set import FeatureSet
 from decaf.features.settings import refuse_difference
-from decaf.maps import Map, MapSettings, Quality, map_of, measure, placed_in, trustworthiness
+from decaf.maps import Map, MapSettings, Quality, map_of, measure, measure_across, placed_in, trustworthiness
 from decaf.maps.stored import vectors
 from decaf.probe.inputs import Transform
 from decaf.tasks.grouping import Groups, known_groups, read_groups
@@ -55,8 +56,8 @@ class Points:
     """What the rows of all sets are, one set after the other.
 
     Attributes:
-        sets: with the names of their folders as domains.
-        domains: (n,) which set each row is of.
+        sets: where the rows are stored.
+        domains: (n,) which of several collections each row is of: by default, which set.
         labels: (n,) its class; None where it has none.
         groups: (n,) the group of its class; None where there is none. None: there are no groups.
         grouping: where the groups come from.
@@ -83,6 +84,11 @@ class Points:
         return values
 
     @property
+    def has_domains(self) -> bool:
+        """Whether the rows are of several domains."""
+        return len(set(self.domains)) > 1
+
+    @property
     def has_labels(self) -> bool:
         """Whether any row has a class."""
         return any(label is not None for label in self.labels)
@@ -98,7 +104,8 @@ class Mapped:
         drawn: the map.
         file: where it is kept.
         made: whether it was made in this run.
-        features, places: by `label`, `group` or `domain`: what is measured of the features and of the map.
+        features, places: what is measured of the features and of the map, by `label`, `group`, `domain` and `across`
+            (the class, among neighbours in other domains).
         trust: trustworthiness; None where there are fewer than three rows.
     """
 
@@ -175,7 +182,7 @@ def choose_colour(points: Points, asked: str) -> str:
     if asked:
         points.of(asked)  # raises where there is none
         return asked
-    if len(points.sets) > 1:
+    if points.has_domains:
         return "domain"
     if points.predictions is not None:
         return "prediction"
@@ -229,7 +236,7 @@ def _mapped(points: Points, layer: str, request: Request, tell: Tell) -> Mapped:
     X = Transform.fit(settings.transform, X, np.ones(len(X)))(X)
     places = kept.value.coordinates[rows]
     kinds = {"label": points.labels, "group": points.groups}
-    if len(points.sets) > 1:
+    if points.has_domains:
         kinds["domain"] = points.domains
     known = {kind: values[rows] for kind, values in kinds.items() if values is not None}
     return Mapped(
@@ -238,7 +245,13 @@ def _mapped(points: Points, layer: str, request: Request, tell: Tell) -> Mapped:
         kept.value,
         kept.path,
         kept.built,
-        measure(X, known, seed=settings.seed),
-        measure(places, known, seed=settings.seed),
+        _measured(X, known, settings.seed),
+        _measured(places, known, settings.seed),
         trustworthiness(X, places, seed=settings.seed),
     )
+
+
+def _measured(X: NDArray[Any], known: dict[str, NDArray[np.object_]], seed: int) -> dict[str, Quality]:
+    found = measure(X, known, seed=seed)
+    across = measure_across(X, known["label"], known["domain"], seed=seed) if "domain" in known else None
+    return found | ({"across": across} if across else {})

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import DecafError, ExploreError
-from decaf.explore import Column, PictureSettings, Site, Written, nearest, write_site
+from decaf.explore import Column, PictureSettings, Site, Written, check_folder, nearest, write_site
 from decaf.features.feature_set import FeatureSet
 from decaf.images.decode import Pixels
 from decaf.maps.stored import vectors
@@ -40,8 +40,11 @@ class PageRequest:
 
 
 def is_site(out: str) -> bool:
-    """Whether the user means a folder, and not a figure."""
-    return out.endswith(("/", "\\")) or Path(out).is_dir() or not Path(out).suffix
+    """Whether the user means a folder for a page, and not a figure. Raises ExploreError where the folder is taken."""
+    meant = out.endswith(("/", "\\")) or Path(out).is_dir() or not Path(out).suffix
+    if meant:
+        check_folder(Path(out))
+    return meant
 
 
 def make_site(points: Points, request: Request, page: PageRequest, tell: Tell) -> Site:
@@ -169,7 +172,7 @@ def _columns(points: Points, clusters: NDArray[np.object_] | None, near: NDArray
     known: dict[str, NDArray[Any] | None] = {
         "label": points.labels if points.has_labels else None,
         "group": points.groups,
-        "domain": points.domains if len(points.sets) > 1 else None,
+        "domain": points.domains if points.has_domains else None,
         "prediction": points.predictions,
         "cluster": clusters,
     }

@@ -38,7 +38,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_png(figure: Figure, out: Path) -> None:
-    """Write a PNG, whole or not at all. Letters no font has are drawn as boxes."""
+    """Write a PNG, whole or not at all."""
     _save(figure, out, "png")
 
 
@@ -51,20 +51,23 @@ def _save(figure: Figure, out: Path, kind: str, **options: Any) -> None:
     import matplotlib
 
     plainly: Any = {"svg.hashsalt": "decaf", "pdf.fonttype": 42}  # no random names; letters stay letters
-    with atomic_path(out) as temporary, warnings.catch_warnings(), matplotlib.rc_context(plainly):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with atomic_path(out) as temporary, matplotlib.rc_context(plainly):
         figure.savefig(temporary, format=kind, facecolor=figure.get_facecolor(), **options)
 
 
 def with_fonts(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
-    """Have a function draw with fonts for as many scripts as are installed, whatever matplotlib is set to."""
+    """Have a function draw with fonts for as many scripts as are installed, whatever matplotlib is set to.
+
+    Letters no font has are drawn as boxes.
+    """
 
     @wraps(draw)
     def drawn(*args: Drawing.args, **kwargs: Drawing.kwargs) -> Drawn:
         _settle()
         import matplotlib
 
-        with matplotlib.rc_context({"font.family": list(_families())}):
+        with matplotlib.rc_context({"font.family": list(_families())}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box is drawn for it
             return draw(*args, **kwargs)
 
     return drawn

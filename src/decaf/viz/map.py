@@ -74,7 +74,7 @@ def save_map(panels: Sequence[Panel], out: Path, dark: bool = False, legend: str
     rows = -(-len(panels) // columns)
     side = _SIDE_ALONE if len(panels) == 1 else _SIDE
     keys = _Keys(panels, look)
-    below = keys.height(columns * side)
+    below = keys.height(columns * side, legend)
     tall = side * max(_extent(panel)[1] for panel in panels)
     width, height = columns * (side + 0.2) + 0.2, rows * (tall + _HEAD) + 0.1 + below
     figure = new_figure(width, height)
@@ -136,11 +136,11 @@ class _Keys:
         longest = max((len(name) for name, _, _ in self._entries()), default=1)
         return max(int(width / (0.45 + 0.085 * longest)), 1)
 
-    def height(self, width: float) -> float:
+    def height(self, width: float, title: str) -> float:
         """Inches below the panels."""
         entries = len(self._entries())
         rows = -(-entries // self._columns(width))
-        return 0.42 + 0.22 * rows if entries else 0.1
+        return 0.2 + 0.24 * (rows + bool(title)) if entries else 0.1
 
     def draw(self, figure: Any, title: str) -> None:
         from matplotlib.lines import Line2D

@@ -13,7 +13,7 @@ from decaf.viz.map_names import Box
 from decaf.viz.theme import Theme
 
 MOST = 150
-_SIDES, _MANY = (0.42, 0.29), 60  # inches of a picture and the space around it, of few and of many
+_SIDES, _MANY = (1 / 21, 1 / 32), 60  # of the panel's width: a picture and the space around it, of few, of many
 _FILLED = 0.86  # of it is picture
 _PIXELS = 120
 
@@ -43,7 +43,8 @@ def draw_thumbnails(
     """
     if not thumbnails:
         return [], 0
-    step = _SIDES[len(thumbnails) > _MANY] * _unit(axes)
+    x0, x1 = axes.get_xlim()
+    step = _SIDES[len(thumbnails) > _MANY] * (x1 - x0)
     cells, step = _cells(axes, np.array([one.at for one in thumbnails]), step)
     missing = 0
     for one, (x, y) in zip(thumbnails, cells, strict=True):
@@ -65,12 +66,6 @@ def _cells(axes: Any, at: NDArray[np.float64], step: float) -> tuple[NDArray[np.
     grid = np.stack(np.meshgrid(*middles), axis=-1).reshape(-1, 2)
     squares = ((at[:, None] - grid[None]) ** 2).sum(axis=2)
     return np.asarray(grid[linear_sum_assignment(squares)[1]]), step
-
-
-def _unit(axes: Any) -> float:
-    """An inch, in the map's units."""
-    x0, x1 = axes.get_xlim()
-    return float((x1 - x0) / (axes.get_position().width * axes.figure.get_figwidth()))
 
 
 def _draw(axes: Any, one: Thumbnail, at: tuple[float, float], half: float, frame: str) -> bool:

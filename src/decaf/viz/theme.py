@@ -22,16 +22,33 @@ class Theme:
     series: tuple[str, ...]
 
 
-# Okabe and Ito (2008) without yellow, which white swallows; the dark ones are lighter, with yellow for amber.
+# Okabe and Ito (2008) without yellow, which white swallows, then those that keep farthest from all before them for
+# every kind of colour vision; the dark ones are lighter, with yellow for amber.
 LIGHT = Theme(
-    "#ffffff", "#1c1e21", "#5b6068", "#d9dce1", (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#222222")
+    "#ffffff",
+    "#1c1e21",
+    "#5b6068",
+    "#d9dce1",
+    (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#8800ff", "#773311", "#99bb66", "#4422aa"),
 )
 DARK = Theme(
     "#16181c",
     "#e6e8eb",
     "#a2a8b1",
     "#383d45",
-    ("#56b4e9", "#ff7a33", "#12996e", "#d98cba", "#f0e442", "#2f7fd6", "#f4f4f4"),
+    (
+        "#56b4e9",
+        "#ff7a33",
+        "#12996e",
+        "#d98cba",
+        "#f0e442",
+        "#2f7fd6",
+        "#f4f4f4",
+        "#9933ff",
+        "#bb1111",
+        "#aaff88",
+        "#993388",
+    ),
 )
 
 

@@ -43,8 +43,8 @@ decaf.Address = class {
     this.layers.mark();
     const [x, y, zoom] = (parts.get("view") ?? "").split(",").map(Number);
     if ([x, y, zoom].every(Number.isFinite) && zoom > 0) {
-      scene.camera.set({ x, y, scale: scene.camera.fitted });
-      scene.camera.zoomAt(zoom, scene.camera.width / 2, scene.camera.height / 2);
+      scene.camera.set({ x, y, scale: scene.camera.fitted * zoom });
+      scene.camera.zoomAt(1, scene.camera.width / 2, scene.camera.middle); // within bounds
     }
     if (Number(parts.get("size")) > 0) scene.size = Math.min(Math.max(Number(parts.get("size")), 0.2), 6);
     if (["dots", "pictures"].includes(parts.get("as"))) scene.mode = parts.get("as");

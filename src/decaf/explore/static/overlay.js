@@ -21,33 +21,27 @@ decaf.Overlay = class {
     this.middles.clear();
   }
 
-  // large: rows whose own pictures are drawn above their tiles.
-  draw(large) {
+  // closeUps: pictures that are drawn here, the lowest first.
+  draw(closeUps) {
     const { pen, canvas, ratio } = this;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    this.drawPreviews(large);
+    closeUps.forEach((one) => this.drawCloseUp(one));
     this.drawLines();
     this.drawNames();
     this.above?.(pen);
     if (this.outline) this.drawOutline();
   }
 
-  drawPreviews(rows) {
-    const { scene, pen } = this;
-    const images = rows.length && rows.length <= 300 ? scene.previews.of(rows) : [];
-    images.forEach((image, i) => {
-      if (image && rows[i] !== scene.open && rows[i] !== scene.hover) this.drawPreview(image, rows[i]);
-    });
-    const [top] = scene.open >= 0 && rows.length ? scene.previews.of([scene.open]) : [];
-    if (top) pen.drawImage(top, ...scene.rectangle(scene.open, scene.side * 1.2));
-  }
-
-  // A picture within the frame that its tile has.
-  drawPreview(image, row) {
-    const [left, top, width, height] = this.scene.rectangle(row);
-    this.pen.drawImage(image, left, top, width, height);
+  drawCloseUp({ box: [left, top, width, height], colour, alpha, image, tile }) {
+    const { pen } = this;
+    pen.globalAlpha = alpha;
+    pen.fillStyle = colour;
+    pen.fillRect(left - 3, top - 3, width + 6, height + 6);
+    if (image) pen.drawImage(image, left, top, width, height);
+    else if (tile) pen.drawImage(tile.sheet, tile.left, tile.top, tile.side, tile.side, left, top, width, height);
+    pen.globalAlpha = 1;
   }
 
   drawLines() {
@@ -94,7 +88,7 @@ decaf.Overlay = class {
     pen.textBaseline = "middle";
     pen.lineJoin = "round";
     pen.lineWidth = 3.5;
-    const taken = [];
+    const taken = this.above();
     for (const code of here.order) {
       if (!there.places[code]) continue;
       const x = here.places[code][0] + (there.places[code][0] - here.places[code][0]) * share;
@@ -104,13 +98,23 @@ decaf.Overlay = class {
     }
   }
 
+  // Where the open picture, its neighbours and the one under the pointer lie: middles and half sides.
+  above() {
+    const { scene } = this;
+    return [scene.open, scene.hover, ...scene.near].filter((row) => row >= 0).map((row) => {
+      const half = Math.max(scene.side, row === scene.open ? 64 : 48) / 2;
+      return [...scene.camera.toScreen(...scene.place(row)), half, half];
+    });
+  }
+
   drawName(name, left, top, taken) {
     const { pen } = this;
     const text = name.length > 28 ? `${name.slice(0, 27)}…` : name;
     const half = pen.measureText(text).width / 2 + 3;
     if (left < half || top < 9 || left > this.scene.camera.width - half || top > this.scene.camera.height - 9) return;
-    if (taken.some(([x, y, w]) => Math.abs(x - left) < w + half && Math.abs(y - top) < 17)) return;
-    taken.push([left, top, half]);
+    const covered = ([x, y, wide, high]) => Math.abs(x - left) < wide + half && Math.abs(y - top) < high + 8.5;
+    if (taken.some(covered)) return;
+    taken.push([left, top, half, 8.5]);
     pen.strokeStyle = this.halo;
     pen.strokeText(text, left, top);
     pen.fillStyle = this.ink;

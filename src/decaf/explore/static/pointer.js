@@ -37,7 +37,7 @@ decaf.Pointer = class {
     this.state.emit("moved");
   }
 
-  zoom(factor, left = this.scene.camera.width / 2, top = this.scene.camera.height / 2) {
+  zoom(factor, left = this.scene.camera.width / 2, top = this.scene.camera.middle) {
     const { camera } = this.scene;
     const before = camera.view();
     camera.zoomAt(factor, left, top);

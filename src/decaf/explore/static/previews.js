@@ -1,6 +1,6 @@
 "use strict";
-// The pictures' own files, drawn above their tiles where a few are seen large. A file from the disk may be drawn on a
-// plain canvas but not by WebGL, which is why this is not one more sheet.
+// The pictures' own files, drawn where a few are seen large. A file from the disk may be drawn on a plain canvas but not
+// by WebGL, which is why this is not one more sheet.
 decaf.Previews = class {
   constructor(site, changed) {
     this.site = site;
@@ -9,12 +9,16 @@ decaf.Previews = class {
     this.loading = 0;
   }
 
-  // The loaded images of rows that are seen, in their order; starts to load the others.
-  of(rows) {
+  // Load the images of rows that are seen, in this order.
+  want(rows) {
     this.wanted = rows;
-    const ready = rows.map((row) => this.images.get(row)).map((image) => (image?.done ? image : null));
     this.next();
-    return ready;
+  }
+
+  // The image of a row, if it is there.
+  of(row) {
+    const image = this.images.get(row);
+    return image?.done ? image : null;
   }
 
   next() {

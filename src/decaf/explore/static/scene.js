@@ -3,7 +3,7 @@
 decaf.Scene = (() => {
   const DOTS_BELOW = 9; // pixels of a picture's side
   const LARGE_FROM = 20;
-  const PREVIEWS_FROM = 88;
+  const CLOSE = 88, MOST_CLOSE = 250; // from here on the pictures' own files are drawn, if they are not too many
   const MOST_QUADS = 30000;
   const NORMAL = 230, FAINT = 28; // of 255
 
@@ -116,13 +116,15 @@ decaf.Scene = (() => {
       const started = performance.now();
       this.upload();
       this.painter.clear(this.paper);
-      let seen = 0;
-      if (this.showsPictures) seen = this.gather();
-      if (!this.showsPictures || seen > MOST_QUADS) this.drawDots();
-      else this.drawPictures(this.quads, this.side);
-      this.drawTop();
-      this.overlay.draw(this.showsPictures && this.side >= PREVIEWS_FROM ? this.seen : []);
-      this.frames++;
+      const seen = this.showsPictures ? this.gather() : 0;
+      const close = this.showsPictures && this.side >= CLOSE && seen <= MOST_CLOSE;
+      if (!close) {
+        if (!this.showsPictures || seen > MOST_QUADS) this.drawDots();
+        else this.drawPictures(this.quads, this.side);
+        this.drawTop();
+      }
+      this.overlay.draw(close ? this.closeUps() : []);
+      if (this.frames++ === 0) performance.mark("first view");
       this.frameTime = performance.now() - started;
       this.onframe?.();
     }
@@ -167,7 +169,7 @@ decaf.Scene = (() => {
           if (!(x > left && x < right && y > bottom && y < top)) continue;
           if (quads.count > MOST_QUADS) return quads.count + 1;
           this.addQuad(quads, row, x, y, side, colourWords[row]);
-          if (side >= PREVIEWS_FROM && pass === 1) this.seen.push(row);
+          if (side >= CLOSE) this.seen.push(row);
         }
       }
       this.small.want(this.seenSmall);
@@ -199,23 +201,39 @@ decaf.Scene = (() => {
     }
 
     // The open picture, its neighbours and the one under the pointer lie above all others, large enough to be seen.
+    topRows() {
+      const rows = [...this.near, this.hover, this.open].filter((row) => row >= 0 && Number.isFinite(this.place(row)[0]));
+      return rows.map((row) => {
+        const least = row === this.open ? 64 : row === this.hover ? 48 : 40;
+        return [row, Math.max(this.side * (row === this.open ? 1.2 : 1.08), least)];
+      });
+    }
+
     drawTop() {
-      if (!this.site.rank) return;
-      const rows = [...this.near, this.hover, this.open].filter((row) => row >= 0 && this.site.places[this.layer]);
+      const rows = this.site.rank ? this.topRows() : [];
       if (!rows.length) return;
       if (!this.showsPictures) {
         this.seenLarge = new Map();
         this.seenSmall = new Map();
       }
       this.top.count = 0;
-      for (const row of rows) {
-        const [x, y] = this.place(row);
-        if (!Number.isFinite(x)) continue;
-        const least = row === this.open ? 64 : row === this.hover ? 48 : 40;
-        this.addQuad(this.top, row, x, y, Math.max(this.side * (row === this.open ? 1.2 : 1.08), least), this.accent);
-      }
+      for (const [row, side] of rows) this.addQuad(this.top, row, ...this.place(row), side, this.accent);
       this.large.want(this.seenLarge);
       this.drawPictures(this.top, 60);
+    }
+
+    // What the overlay draws where pictures are seen large: rows in order, with their file, or else their tile.
+    closeUps() {
+      const rows = this.seen.map((row) => [row, this.side, this.isClear(row)]);
+      const all = [...rows, ...this.topRows().map(([row, side]) => [row, side, true, true])];
+      this.previews.want(all.filter(([, , clear]) => clear).map(([row]) => row));
+      return all.map(([row, side, clear, top]) => ({
+        box: this.rectangle(row, side),
+        colour: top ? this.overlay.accent : decaf.colours.css([...this.colour.subarray(4 * row, 4 * row + 3)]),
+        alpha: clear ? 1 : 0.18,
+        image: this.previews.of(row),
+        tile: this.large.tile(this.site.rank[row]),
+      }));
     }
 
     // Where a picture is drawn: left, top, width, height.

@@ -13,6 +13,7 @@ decaf.Sheets = class {
     this.loading = new Set();
     this.failed = new Set();
     this.texture = null;
+    this.bitmaps = []; // of each layer, for drawing without WebGL
   }
 
   // Say that pictures of these sheets are seen: sheet -> how many.
@@ -44,7 +45,7 @@ decaf.Sheets = class {
       );
       const bitmaps = [whole, ...(await Promise.all(halves))];
       this.put(sheet, bitmaps);
-      bitmaps.forEach((bitmap) => bitmap.close());
+      bitmaps.slice(1).forEach((bitmap) => bitmap.close());
     } catch (error) {
       this.failed.add(sheet);
       decaf.tell?.(`Pictures are missing: ${error.message}`);
@@ -61,8 +62,19 @@ decaf.Sheets = class {
     if (layer < 0) layer = this.leastWanted();
     if (this.inLayer[layer] >= 0) this.layerOf[this.inLayer[layer]] = -1;
     this.painter.fillLayer(this.texture, layer, bitmaps);
+    this.bitmaps[layer]?.close();
+    if (this.kind === "large") this.bitmaps[layer] = bitmaps[0];
+    else bitmaps[0].close();
     this.inLayer[layer] = sheet;
     this.layerOf[sheet] = layer;
+  }
+
+  // Where the tile of a rank lies: on which bitmap, and where there; null where its sheet is not held.
+  tile(rank) {
+    const sheet = this.bitmaps[this.layerOf[Math.floor(rank / this.perSheet)]];
+    const number = rank % this.perSheet;
+    const side = this.side / this.across;
+    return sheet ? { sheet, left: (number % this.across) * side, top: Math.floor(number / this.across) * side, side } : null;
   }
 
   leastWanted() {
