@@ -16,9 +16,7 @@ from decaf.viz.text import one_line
 @click.option("--model", metavar="MODEL", default="", help="Also say what a model of `decaf fit` takes pictures for.")
 @click.option("--labels", metavar="CSV", default="", help="Columns path,label; by default the names of the folders.")
 @click.option("--groups", metavar="CSV|NAME", default="", help="Groups of classes; see `decaf map`.")
-@click.option(
-    "--colour", type=click.Choice(["label", "group", "prediction"]), help="Shown first; see `decaf map`."
-)
+@click.option("--colour", type=click.Choice(["label", "group", "prediction"]), help="Shown first; see `decaf map`.")
 @click.option(
     "--method", type=click.Choice(["tsne", "pca"]), default="tsne", show_default=True, help="How points are laid out."
 )
@@ -28,7 +26,9 @@ from decaf.viz.text import one_line
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; others than this machine's own see "
     "the pictures only with the token that is printed."
 )  # fmt: skip
-@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0: any that is free.  [default: 8420, or any]")
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65535), help="0: any that is free.  [default: 8420, or any]"
+)
 @click.option("--name", "names", metavar="NAME", multiple=True, help="A further name the server is known by; repeat.")
 @click.option("--token/--no-token", "token", default=None, help="Ask for a token.  [default: beyond this machine]")
 @click.option("--open/--no-open", "show", default=None, help="Open a browser.  [default: where there is a screen]")
@@ -96,6 +96,8 @@ def _say(explored: Any, url: str, as_json: bool) -> None:
                                    "notes": [explored.why_not] if explored.why_not else []})  # fmt: skip
     if explored.why_not:
         click.echo(f"note: pictures cannot be dropped: {one_line(explored.why_not)}", err=True)
-    click.echo(f"{about['pictures']:,} pictures, {', '.join(explored.layers)}; page {'made now' if explored.built else 'kept'}\n")
+    click.echo(
+        f"{about['pictures']:,} pictures, {', '.join(explored.layers)}; page {'made now' if explored.built else 'kept'}\n"
+    )
     click.echo(f"    {url}\n\nCtrl-C ends it")
     return None

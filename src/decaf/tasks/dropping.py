@@ -128,7 +128,9 @@ class _Extractor:
         self._engines: list[tuple[Engine, list[str]]] = [(_engine(setting.net, first, settings), first)]
         if self._answer and self._answer not in first:
             self._engines.append((_engine(setting.net, [self._answer], settings), [self._answer]))
-        self._rows = Rows(Listing([Found("dropped")]), None, "ten-mean" if settings["views"] == "ten-mean" else "center")
+        self._rows = Rows(
+            Listing([Found("dropped")]), None, "ten-mean" if settings["views"] == "ten-mean" else "center"
+        )
         self._loader = Loader(
             self._rows, setting.net.preprocess, setting.limits, 1.0, settings["decoding"] == "reduced", lambda *_: None
         )

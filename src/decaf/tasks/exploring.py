@@ -95,7 +95,12 @@ def explore(folder: str, asked: Exploring, tell: Tell) -> Explored:
     model = _model(asked.request.model, features)
     kept = _kept(features, layers, asked, tell)
     dropping, why_not = _dropping(features, layers, asked, model, tell)
-    about = {"layers": layers, "net": features.meta["settings"]["net"], "model": asked.request.model, "refused": why_not}
+    about = {
+        "layers": layers,
+        "net": features.meta["settings"]["net"],
+        "model": asked.request.model,
+        "refused": why_not,
+    }
     return Explored(
         kept.value,
         ServedPictures(RowsOf((features,)), len(features)),
