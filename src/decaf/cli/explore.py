@@ -26,9 +26,7 @@ from decaf.viz.text import one_line
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; others than this machine's own see "
     "the pictures only with the token that is printed."
 )  # fmt: skip
-@click.option(
-    "--port", metavar="N", type=click.IntRange(0, 65535), help="0: any that is free.  [default: 8420, or any]"
-)
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0: any free one.  [default: 8420, or any]")
 @click.option("--name", "names", metavar="NAME", multiple=True, help="A further name the server is known by; repeat.")
 @click.option("--token/--no-token", "token", default=None, help="Ask for a token.  [default: beyond this machine]")
 @click.option("--open/--no-open", "show", default=None, help="Open a browser.  [default: where there is a screen]")
@@ -96,8 +94,7 @@ def _say(explored: Any, url: str, as_json: bool) -> None:
                                    "notes": [explored.why_not] if explored.why_not else []})  # fmt: skip
     if explored.why_not:
         click.echo(f"note: pictures cannot be dropped: {one_line(explored.why_not)}", err=True)
-    click.echo(
-        f"{about['pictures']:,} pictures, {', '.join(explored.layers)}; page {'made now' if explored.built else 'kept'}\n"
-    )
+    made = "made now" if explored.built else "kept"
+    click.echo(f"{explored.pictures.count:,} pictures, {', '.join(explored.layers)}; page {made}\n")
     click.echo(f"    {url}\n\nCtrl-C ends it")
     return None

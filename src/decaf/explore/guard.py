@@ -93,6 +93,7 @@ class Guard:
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, as ASGI has it."""
         if scope["type"] != "http":
             return
         started = False
@@ -149,7 +150,7 @@ def _is_of_this_site(scope: Scope, host: str) -> bool:
 
 
 def _is_front(scope: Scope) -> bool:
-    return scope["method"] == "GET" and scope["path"] == "/"
+    return bool(scope["method"] == "GET" and scope["path"] == "/")
 
 
 def _values(scope: Scope, name: bytes) -> Iterator[str]:

@@ -50,11 +50,13 @@ class Patient(H11Protocol):
     def resume_writing(self) -> None:
         """It takes something again."""
         super().resume_writing()
-        self._stalled = _cancelled(self._stalled)
+        _stop(self._stalled)
+        self._stalled = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all clocks."""
-        self._header, self._stalled = _cancelled(self._header), _cancelled(self._stalled)
+        _stop(self._header)
+        _stop(self._stalled)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -67,7 +69,8 @@ class Patient(H11Protocol):
         """A clock runs from the first sign of a request until its header is complete; more bytes do not set it back."""
         idle = self.cycle is None or self.cycle.response_complete
         if not idle:
-            self._header = _cancelled(self._header)
+            _stop(self._header)
+            self._header = None
         elif sent_something and self._header is None:
             self._header = self.loop.call_later(HEADER_SECONDS, self._let_go)
 
@@ -75,6 +78,6 @@ class Patient(H11Protocol):
         self.transport.abort()
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _stop(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()

@@ -65,7 +65,7 @@ def listen(host: str, port: int | None = None) -> Listening:
             return listen(host, 0)
         why = error.strerror or str(error)
         raise ExploreError(
-            f"cannot listen on {host}, port {port} ({why}): name another with --host or --port; --port 0 takes a free one"
+            f"cannot listen on {host}, port {port} ({why}): name another with --host or --port, or --port 0"
         ) from None
 
 

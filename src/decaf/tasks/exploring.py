@@ -95,16 +95,10 @@ def explore(folder: str, asked: Exploring, tell: Tell) -> Explored:
     model = _model(asked.request.model, features)
     kept = _kept(features, layers, asked, tell)
     dropping, why_not = _dropping(features, layers, asked, model, tell)
-    about = {
-        "layers": layers,
-        "net": features.meta["settings"]["net"],
-        "model": asked.request.model,
-        "refused": why_not,
-    }
     return Explored(
         kept.value,
         ServedPictures(RowsOf((features,)), len(features)),
-        Answers(dropping or partial(_refuse, why_not), about),
+        Answers(dropping or partial(_refuse, why_not), {"drop": dropping is not None}),
         tuple(layers),
         kept.path,
         kept.built,
@@ -177,7 +171,7 @@ def _digest(file: str) -> str:
 def _dropping(
     features: FeatureSet, layers: Sequence[str], asked: Exploring, model: Model | None, tell: Tell
 ) -> tuple[Dropping | None, str]:
-    """What answers for dropped pictures; else None, and why there is nothing. A network that was named must be right."""
+    """What answers for dropped pictures, or why there is nothing; a network that was named must be right."""
     alike = Alike(features.meta["settings"], layers[0], f"{features.folder} holds", "extract anew")
     try:
         net = net_alike(alike, asked.network)

@@ -63,15 +63,14 @@ decaf.Drop = class {
   async ask() {
     const about = await (await fetch(this.address)).json();
     this.most = about.bytes;
-    if (about.refused) {
-      this.button.disabled = true;
-      this.button.title = about.refused;
-    }
+    this.able = about.drop;
+    if (!this.able) this.button.title = decaf.Drop.UNABLE;
   }
 
   async take(files) {
     const [file] = files;
     if (!file) return;
+    if (!this.able) return this.complain(decaf.Drop.UNABLE);
     if (file.size > this.most) return this.complain(`${file.name} has ${this.megabytes(file.size)}: more than the ${this.megabytes(this.most)} that are taken.`);
     const turn = (this.turn = (this.turn ?? 0) + 1);
     decaf.tell(`Looking at ${file.name || "the picture"}…`);
@@ -141,12 +140,17 @@ decaf.Drop = class {
     if (fly && this.place()) this.fly();
   }
 
+  // See the guest and its neighbours, beside the panel and not below it.
   fly() {
     const { scene } = this;
     const [left, bottom, right, top] = scene.boxOf(this.here.near) ?? [...this.place(), ...this.place()];
     const [x, y] = this.place();
     const view = scene.camera.viewOf([Math.min(left, x), Math.min(bottom, y), Math.max(right, x), Math.max(top, y)]);
-    decaf.fly({ ...view, scale: view.scale * 0.8 });
+    const scale = view.scale * 0.7;
+    const stage = decaf.el("stage").getBoundingClientRect(), panel = decaf.el("detail").getBoundingClientRect();
+    const beside = panel.width < stage.width * 0.9;
+    const [dx, dy] = beside ? [(stage.right - panel.left) / 2, 0] : [0, (stage.bottom - panel.top) / 2];
+    decaf.fly({ x: view.x + dx / scale, y: view.y - dy / scale, scale });
   }
 
   facts() {
@@ -244,3 +248,5 @@ decaf.Drop = class {
     if (x >= left && x <= left + width && y >= top && y <= top + height) this.show();
   }
 };
+
+decaf.Drop.UNABLE = "The network of these features is not at hand: `decaf explore` has printed what to do.";
