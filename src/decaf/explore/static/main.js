@@ -31,6 +31,7 @@ decaf.app = {
     this.keys = new decaf.Keys(this);
     this.address = new decaf.Address(this);
     this.connect();
+    decaf.el("map").addEventListener("webglcontextlost", () => decaf.tell("The graphics card was reset: load the page anew."));
     this.legend.show();
     decaf.tell("");
     await site.loadPictures();
