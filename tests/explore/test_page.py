@@ -365,6 +365,34 @@ def test_damaged_data_are_told(open_page: Open, folder: Path, tmp_path: Path, da
     assert ("format 99" if damage == "other" else "data/layout-1.js") in said
 
 
+def test_a_page_of_one_picture_and_nothing_known(open_page: Open, tmp_path: Path) -> None:
+    from decaf.explore import Site, write_site
+
+    write_site(tmp_path / "page", Site("One", ["one.png"], [], {"only": np.zeros((1, 2))}), pages.Plain())
+    page = open_page((tmp_path / "page" / "index.html").as_uri()).go()
+    assert page.page.locator("#layers").is_hidden()
+    box = page.page.locator("#stage").bounding_box()
+    middle = (box["width"] / 2, box["height"] / 2)
+    assert near(page.colour_at(*middle), colour(0))
+    page.page.mouse.click(*page.to_page(middle))
+    page.page.wait_for_selector("#detail:not([hidden])")
+    assert page.text("#path") == "one.png" and page.page.locator("#near button").count() == 0
+
+
+def test_a_legend_of_thousands_is_searched(open_page: Open, tmp_path: Path) -> None:
+    from decaf.explore import Column, write_site
+
+    names = np.array([f"name {row % 140:04d}" for row in range(COUNT)], object)
+    write_site(tmp_path / "page", pages.site(columns=[Column("name", names)]), pages.Plain())
+    page = open_page((tmp_path / "page" / "index.html").as_uri()).go()
+    page.page.evaluate("decaf.MOST_ENTRIES = 50; decaf.app.legend.fill()")
+    assert page.text("#legend li >> nth=-1") == "and 90 more: find them above"
+    page.page.fill("#legend-search", "0139")
+    assert page.page.locator("#legend .name").all_text_contents() == ["name 0139"]
+    page.page.click("#legend .entry")
+    assert page.page.evaluate("decaf.app.scene.within(() => true)") == [139]
+
+
 def test_copied_pictures_are_the_files(open_page: Open, tmp_path: Path) -> None:
     from decaf.explore import PictureSettings, write_site
 

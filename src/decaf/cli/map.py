@@ -110,7 +110,6 @@ def map_command(
     features and on the map, and what chance would give. With DIR2, both are drawn on one map.
 
     \b
-    decaf map features -o map.png --layer block4 --layer pool
     decaf map features -o page --layer block4 --layer block11 --layer pool
     decaf map amazon webcam -o domains.pdf --layer pool --thumbnails backpack --dark
     """

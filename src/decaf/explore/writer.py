@@ -89,14 +89,14 @@ def write_data(
     source: Source,
     settings: PictureSettings,
     progress: Progress | None = None,
-    served: dict[str, Any] | None = None,
+    served: str = "",
 ) -> dict[int, str]:
     """Write what a page shows as scripts in `data/`, and the files of pictures.
 
     Args:
         folder: gets `data/` and, where the settings say so, `pictures/`.
         site, source, settings, progress: see `write_site`.
-        served: what a server adds to the description of the page.
+        served: where a server hands out the picture of a row, `SERVED/ROW`; empty: files in `pictures/`, if any.
 
     Returns:
         row -> why its picture cannot be shown. Raises as `write_site`.
@@ -113,8 +113,8 @@ def write_data(
     scripts.save("order", order.astype("<i4").tobytes())
     scripts.save("aspect", stored.aspect.astype("<f4").tobytes())
     scripts.save("paths", packed_texts(site.paths))
-    about = _about(site, stored, scripts) | _save_layouts(site, layouts, scripts) | (served or {})
-    about["pictures"] |= {"files": _save_suffixes(stored, scripts), "copied": settings.copy}
+    about = _about(site, stored, scripts) | _save_layouts(site, layouts, scripts)
+    about["pictures"] |= {"files": _save_suffixes(stored, scripts), "copied": settings.copy, "served": served}
     scripts.describe(about)
     return stored.problems
 

@@ -181,6 +181,9 @@ def _columns(points: Points, clusters: NDArray[np.object_] | None, near: NDArray
     if near is not None and points.has_labels:
         known["neighbours say"], known["neighbours alike"] = _votes(points.labels, near)
         known["neighbours are"] = _right(known["neighbours say"], points.labels)
+    for name in ("region", "view"):
+        if all(name in features.texts for features in points.sets):
+            known[name] = np.concatenate([features.texts[name] for features in points.sets])
     if points.broken.any():
         known["not read"] = np.concatenate([features.errors for features in points.sets])
     return [Column(name, values) for name, values in known.items() if values is not None]

@@ -1,5 +1,7 @@
 "use strict";
 // Which colour is what, how many there are, and a click shows these alone.
+decaf.MOST_ENTRIES = 500; // shown at once; a search finds the others
+
 decaf.Legend = class {
   constructor(state) {
     this.state = state;
@@ -7,7 +9,7 @@ decaf.Legend = class {
     const options = this.site.columns.map((column, index) => decaf.make("option", { value: index }, column.name));
     decaf.el("column").append(...options, decaf.make("option", { value: -1 }, "nothing"));
     decaf.el("column").addEventListener("change", (event) => state.colourBy(Number(event.target.value)));
-    decaf.el("legend-search").addEventListener("input", () => this.narrow());
+    decaf.el("legend-search").addEventListener("input", () => this.fill());
     decaf.el("legend-clear").addEventListener("click", () => this.clear());
     state.on("coloured", () => this.show());
     state.on("filtered", () => this.mark());
@@ -25,6 +27,11 @@ decaf.Legend = class {
     const many = column?.kind === "category" && column.names.length > 12;
     decaf.el("legend-search").hidden = !many;
     decaf.el("legend-search").value = "";
+    this.fill();
+  }
+
+  fill() {
+    const column = this.site.columns[this.state.column];
     this.entries = new Map();
     const parts = !column ? [] : column.kind === "number" ? this.ramp(column) : this.list(column);
     decaf.el("legend").replaceChildren(...parts);
@@ -32,12 +39,16 @@ decaf.Legend = class {
   }
 
   list(column) {
-    const values = this.site.values[this.state.column];
     const unknown = this.site.count - column.counts.reduce((sum, n) => sum + n, 0);
-    const order = column.names.map((_, code) => code);
+    const word = decaf.el("legend-search").value.toLowerCase();
+    const order = column.names.map((_, code) => code).filter((code) => column.names[code].toLowerCase().includes(word));
     if (column.names.length <= 30) order.sort((a, b) => column.counts[b] - column.counts[a]);
-    const list = decaf.make("ul", { class: "entries" }, ...order.map((code) => this.entry(code, column.names[code], column.counts[code])));
-    if (unknown && values) list.append(this.entry(-1, "not known", unknown));
+    const shown = order.slice(0, decaf.MOST_ENTRIES);
+    const entries = shown.map((code) => this.entry(code, column.names[code], column.counts[code]));
+    const list = decaf.make("ul", { class: "entries" }, ...entries);
+    if (unknown && !word) list.append(this.entry(-1, "not known", unknown));
+    const left = order.length - shown.length;
+    if (left) list.append(decaf.make("li", { class: "range" }, `and ${left.toLocaleString("en")} more: find them above`));
     list.addEventListener("pointerleave", () => this.state.point(null));
     return [list];
   }
@@ -103,12 +114,5 @@ decaf.Legend = class {
     decaf.el("legend").classList.toggle("filtered", codes instanceof Set);
     decaf.el("legend-clear").hidden = state.filters.size === 0;
     decaf.el("legend-tools").hidden = decaf.el("legend-search").hidden && state.filters.size === 0;
-  }
-
-  narrow() {
-    const word = decaf.el("legend-search").value.toLowerCase();
-    for (const button of this.entries.values()) {
-      button.parentElement.hidden = !button.title.toLowerCase().includes(word);
-    }
   }
 };

@@ -32,6 +32,7 @@ decaf.app = {
     this.address = new decaf.Address(this);
     if (site.about.served) this.drop = new decaf.Drop(this);
     this.connect();
+    decaf.el("map").addEventListener("webglcontextlost", () => decaf.tell("The graphics card was reset: load the page anew."));
     this.legend.show();
     decaf.tell("");
     await site.loadPictures();
