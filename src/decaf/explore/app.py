@@ -22,7 +22,7 @@ _PART = 2**16
 _FOREVER = "private, max-age=31536000, immutable"  # of addresses that hold a digest of what is there
 _NEVER = "no-cache"
 # A picture opened alone is a page of its own; nothing in it may run or load.
-_ALONE = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+_ALONE = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _PICTURES_AT_A_TIME, _PICTURES_WAITING, _ORIGINALS = 2, 128, 4
 
 
@@ -122,8 +122,9 @@ class _House:
             if request.headers.get("content-type") != "application/octet-stream":
                 raise Refused(415, "Send the file itself, as application/octet-stream.")
             answer = await self._desk.upload(request, self._answers.ask)
-        except Refused:
-            await let_arrive(request)
+        except Refused as refused:
+            if refused.status != 408:
+                await let_arrive(request)
             raise
         except ImageError as error:
             return JSONResponse({"error": f"No picture that can be read: {error}"}, 422)

@@ -35,6 +35,7 @@ _HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 _TOKEN_BYTES = 32
+_LARGEST_HEADER = 2**14  # bytes
 # A page of our own that goes on to the map: only then does the browser send a cookie that is SameSite=Strict, should
 # the address have been opened from a page of another site. The token is gone from the address bar with it.
 _ENTRANCE = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=./"><title>decaf</title>'
@@ -87,7 +88,7 @@ class Access:
 
 
 class Guard:
-    """Lets through what is allowed to ask. An error behind it is told in one line here and in two words there."""
+    """Lets through what is allowed to ask. An error behind it is told here, in one line; outside it is known as such."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
@@ -96,12 +97,9 @@ class Guard:
         """Answer a request, as ASGI has it."""
         if scope["type"] != "http":
             return
-        started = False
 
         async def send_bound(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 own = {name for name, _ in message.get("headers", ())}
                 bound = [header for header in _HEADERS if header[0] not in own]
                 message = {**message, "headers": [*message.get("headers", ()), *bound]}
@@ -112,11 +110,11 @@ class Guard:
             await answer(scope, receive, send_bound)
         except Exception as error:
             log.error("%s %s: %s: %s", scope["method"], scope["path"][:80], type(error).__name__, error)
-            if not started:
-                await _plain("Something went wrong here.", 500)(scope, receive, send_bound)
 
     def _refusal(self, scope: Scope) -> Response | None:
         """What is answered in place of the application; None where it may answer."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"]) > _LARGEST_HEADER:
+            return _plain("That is more than a request needs.", 431)
         hosts = list(_values(scope, b"host"))
         if len(hosts) != 1 or not self._access.knows(hosts[0]):
             return _plain("This server does not know the name it was asked under.", 403)

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from decaf.explore.pictures import PictureSettings, Source, preview_of
 from decaf.explore.site import Site
@@ -37,8 +36,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# What the page is told when it is served: where pictures are, and that others may be dropped.
-SERVED: dict[str, Any] = {"served": {"pictures": "picture", "originals": "original", "drop": "drop"}}
+SERVED = "picture"  # where the page finds pictures; beside it are `original` and `drop`
 
 
 def write_bundle(path: Path, site: Site, source: Source, threads: int = 2, progress: Progress | None = None) -> None:
@@ -90,7 +88,8 @@ class Bundle:
 def page_files() -> dict[str, tuple[bytes, str]]:
     """Name -> content and type of the files of the page itself."""
     files = (path for path in STATIC.iterdir() if path.is_file() and path.suffix in TYPES)
-    return {path.name: (path.read_bytes(), TYPES[path.suffix]) for path in files}
+    page = {path.name: (path.read_bytes(), TYPES[path.suffix]) for path in files}
+    return page | {"favicon.ico": page["icon.svg"]}  # which browsers look for beside a picture that is opened alone
 
 
 def kind_of(data: bytes) -> str | None:

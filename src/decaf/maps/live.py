@@ -49,7 +49,8 @@ class LivePlaces:
         if self._settings.method == "pca":
             places[finite] = np.pad(reduced[:, :2], ((0, 0), (0, 2 - min(reduced.shape[1], 2))))
         else:
-            places[finite] = [self._place(vector) for vector in reduced.astype(np.float64)]
+            for row, vector in zip(np.flatnonzero(finite), reduced.astype(np.float64), strict=True):
+                places[row] = self._place(vector)
         return places
 
     def _place(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,11 +3,11 @@
 decaf.Drop = class {
   constructor({ state, scene, detail }) {
     Object.assign(this, { state, scene, detail, site: state.site });
-    this.address = this.site.about.served.drop;
+    this.address = "drop";
     this.guest = null; // { image, answer, name }
     this.most = Infinity;
     this.overlay = scene.overlay;
-    this.overlay.above = (pen) => this.draw(pen);
+    this.overlay.onTop = (pen) => this.draw(pen);
     this.build();
     this.listen();
     this.ask();

@@ -30,7 +30,7 @@ decaf.app = {
     this.pointer = new decaf.Pointer(this.state);
     this.keys = new decaf.Keys(this);
     this.address = new decaf.Address(this);
-    if (site.about.served) this.drop = new decaf.Drop(this);
+    if (site.about.pictures.served) this.drop = new decaf.Drop(this);
     this.connect();
     decaf.el("map").addEventListener("webglcontextlost", () => decaf.tell("The graphics card was reset: load the page anew."));
     this.legend.show();

@@ -30,7 +30,7 @@ decaf.Overlay = class {
     closeUps.forEach((one) => this.drawCloseUp(one));
     this.drawLines();
     this.drawNames();
-    this.above?.(pen);
+    this.onTop?.(pen);
     if (this.outline) this.drawOutline();
   }
 

@@ -71,17 +71,15 @@ decaf.Site = class {
 
   // Where a picture's own file is; empty where there is none.
   file(row) {
-    const { served, digest } = this.about;
-    if (served) return `${served.pictures}/${row}?${digest}`;
-    const { files } = this.about.pictures;
+    const { served, files } = this.about.pictures;
+    if (served) return `${served}/${row}?${this.about.digest}`;
     const ending = this.endings ? files[this.endings[row]] : "";
     return ending ? `pictures/${Math.floor(row / 1000)}/${row}${ending}` : "";
   }
 
   // The file as it is, where a server gives it out; else what `file` gives.
   original(row) {
-    const { served } = this.about;
-    return served ? `${served.originals}/${row}` : this.file(row);
+    return this.about.pictures.served ? `original/${row}` : this.file(row);
   }
 
   // What a column says of a row, as text; empty where it says nothing.
