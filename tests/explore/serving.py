@@ -19,8 +19,8 @@ import numpy as np
 from decaf.explore.app import Answers, make_app
 from decaf.explore.guard import Access
 from decaf.explore.pictures import preview_of
-from decaf.explore.server import Listening, listen, make_server
 from decaf.explore.served import Bundle, ServedPictures
+from decaf.explore.server import Listening, listen, make_server
 from decaf.explore.uploads import Bounds, check_scans
 from decaf.images.decode import Limits, decode
 from tests.explore import pages

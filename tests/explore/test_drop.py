@@ -49,7 +49,9 @@ class Tab:
         self.page, self.url = page, url
         self.complaints: list[str] = []
         self.asked: list[str] = []
-        page.on("console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text))
+        page.on(
+            "console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text)
+        )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
 
@@ -116,7 +118,7 @@ def test_it_is_drawn_where_it_belongs(tab: Tab) -> None:
     shot = np.asarray(Image.open(io.BytesIO(tab.page.screenshot())).convert("RGB"), int)
     middle = shot[round(box[1] + top + height / 2), round(box[0] + left + width / 2)]
     assert pages.near(tuple(middle), pages.colour(ROW))
-    assert 0 < left and left + width < tab.page.evaluate("decaf.el('detail').getBoundingClientRect().left") - box[0]
+    assert left > 0 and left + width < tab.page.evaluate("decaf.el('detail').getBoundingClientRect().left") - box[0]
 
 
 def test_the_slider_takes_it_along(tab: Tab) -> None:
@@ -218,7 +220,7 @@ def test_another_site_gets_nothing(browser: Any, served: House) -> None:
     }
     attack = f"""<!doctype html><script>
         const stolen = []; const decaf = {{ chunk: (name) => stolen.push(name), describe: () => stolen.push("site") }};
-        </script>{''.join(tries.values())}
+        </script>{"".join(tries.values())}
         <script>
         const raw = {{ "content-type": "application/octet-stream" }};
         const send = (how) => fetch("{served.url}drop", how).then(() => "sent", () => "refused");
@@ -236,5 +238,3 @@ def test_another_site_gets_nothing(browser: Any, served: House) -> None:
     assert page.evaluate("stolen") == [] and page.evaluate("document.images[0].naturalWidth") == 0
     assert not [frame for frame in page.frames if "Pictures on a map" in frame.content()]
     context.close()
-
-

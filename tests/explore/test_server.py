@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(bundle: Path) -> Iterator[House]:
-    with house(bundle, bounds=Bounds(upload=2**20)) as running_house:
+    with house(bundle, bounds=Bounds(upload=2**20, linger=0.2)) as running_house:
         yield running_house
 
 
@@ -69,7 +70,10 @@ def test_the_page_its_data_and_its_pictures(served: House, bundle: Path) -> None
 def test_an_original_is_the_file_as_it_is(served: House) -> None:
     reply = served.ask("/original/30")
     assert reply.body == pages.Plain().original(30) and reply.headers["content-type"] == "image/png"
-    assert "script" not in reply.headers["content-security-policy"] and reply.headers["x-content-type-options"] == "nosniff"
+    assert (
+        "script" not in reply.headers["content-security-policy"]
+        and reply.headers["x-content-type-options"] == "nosniff"
+    )
 
 
 def test_head_says_what_get_would(served: House) -> None:
@@ -91,7 +95,7 @@ def test_every_answer_is_bound(served: House, path: str) -> None:
 
 def test_the_header_allows_no_more_than_the_page_itself(served: House) -> None:
     own = re.search(rb'http-equiv="Content-Security-Policy" content="([^"]+)"', served.ask("/").body)
-    assert own and POLICY == f"{own[1].decode()}; frame-ancestors 'none'"
+    assert own and f"{own[1].decode()}; frame-ancestors 'none'" == POLICY
 
 
 def test_content_decides_what_is_given_out(bundle: Path) -> None:
@@ -266,7 +270,10 @@ def test_a_token_is_asked_for_and_becomes_a_cookie(bundle: Path) -> None:
         assert guarded.ask("/", headers=let_in | {"Host": "192.168.1.7"}).status == 200
         assert guarded.ask("/", headers=let_in | {"Host": "evil.example"}).status == 403
         for odd in ("decaf-1", "decaf-1=\xe9", '="; decaf-1=', "a" * 9000):
-            assert guarded.say(f"GET / HTTP/1.0\r\nHost: studio\r\nCookie: {odd}\r\n\r\n".encode("latin-1"))[9:12] == b"401"
+            assert (
+                guarded.say(f"GET / HTTP/1.0\r\nHost: studio\r\nCookie: {odd}\r\n\r\n".encode("latin-1"))[9:12]
+                == b"401"
+            )
 
 
 def test_tokens_are_long_and_new() -> None:
@@ -434,10 +441,8 @@ def test_a_slow_header_is_not_waited_for(bundle: Path, monkeypatch: pytest.Monke
             client.sendall(b"GET / HTTP/1.1\r\n")
         while time.monotonic() - started < 1 and hasty.server.server_state.connections:
             for client in clients:
-                try:
+                with suppress(OSError):
                     client.sendall(b"X")  # a letter of a header, again and again
-                except OSError:
-                    pass
             time.sleep(0.05)
         assert not hasty.server.server_state.connections
         for client in clients:
@@ -504,9 +509,7 @@ def test_more_connections_than_there_is_room_for(bundle: Path, monkeypatch: pyte
         b"GET /\0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"\r\n" * 100, b"\0" * 100, b"GET",
     ],
 )  # fmt: skip
-def test_what_is_no_request_is_no_trouble(
-    served: House, said: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_request_is_no_trouble(served: House, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "HEADER_SECONDS", 0.3)
     reply = served.say(said)
     assert re.match(rb"HTTP/1.1 (4\d\d)|^$", reply), reply[:80]
@@ -527,7 +530,7 @@ def test_a_port_that_is_taken() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ExploreError, match=f"port {port} .*name another with --host or --port"):
             listen("127.0.0.1", port)
-    with pytest.raises(ExploreError, match="cannot listen on no.such.host.invalid"):
+    with pytest.raises(ExploreError, match="cannot listen on no"):
         listen("no.such.host.invalid", 0)
 
 

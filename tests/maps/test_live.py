@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from tests.maps.test_draw import clusters
 
 from decaf.errors import MapError
 from decaf.maps import LivePlaces, MapSettings, draw_map, place
 from decaf.maps import tsne as tsne_module
-from tests.maps.test_draw import clusters
 
 QUICK = MapSettings(perplexity=8)
 

@@ -124,7 +124,7 @@ class _House:
             answer = await self._desk.upload(request, self._answers.ask)
         except Refused as refused:
             if refused.status != 408:
-                await let_arrive(request)
+                await let_arrive(request, self._bounds.linger)
             raise
         except ImageError as error:
             return JSONResponse({"error": f"No picture that can be read: {error}"}, 422)

@@ -39,6 +39,7 @@ class Bounds:
         upload: bytes of a picture that is sent.
         seconds: until a body is here.
         pause: seconds between two of its parts.
+        linger: seconds in which what is refused may still arrive, so that the answer is seen.
         work: seconds until an answer is given up; what works on it goes on, and keeps its seat.
         seats: bodies and answers at a time, in all: they bound the memory, seats x upload.
         seats_each: of one client.
@@ -47,6 +48,7 @@ class Bounds:
     upload: int = 20 * 2**20
     seconds: float = 60.0
     pause: float = 10.0
+    linger: float = 2.0
     work: float = 60.0
     seats: int = 8
     seats_each: int = 6
@@ -155,7 +157,7 @@ async def _parts(request: Request, pause: float) -> AsyncIterator[bytes]:
             yield await asyncio.wait_for(stream.__anext__(), pause)
 
 
-async def let_arrive(request: Request, most: int = 2**23, seconds: float = 2.0) -> None:
+async def let_arrive(request: Request, seconds: float, most: int = 2**23) -> None:
     """Take in and forget some of a body that is refused: a client that is still sending would not see the answer."""
     with suppress(TimeoutError, ClientDisconnect, RuntimeError, StopAsyncIteration):
         async with asyncio.timeout(seconds):
