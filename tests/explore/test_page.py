@@ -39,9 +39,36 @@ def test_all_pictures_lie_where_they_belong(open_page: Open, served: str, how: s
 
 def test_zoom_shows_the_picture_and_its_neighbours(open_page: Open) -> None:
     page = open_page().go(at())
-    places = grid()
+    places, shot = grid(), page.pixels()
     for row in (MIDDLE, MIDDLE + 1, MIDDLE - 12):
-        assert near(page.colour_at(*page.place_of(*places[row], VIEW)), colour(row))
+        left, top = page.place_of(*places[row], VIEW)
+        assert near(tuple(shot[round(top), round(left)]), colour(row))
+        same = np.argwhere(np.abs(shot - colour(row)).max(axis=2) <= 12)
+        np.testing.assert_allclose(same.mean(axis=0), (top, left), atol=3)
+
+
+def test_every_sheet_shows_its_own_pictures(open_page: Open, tmp_path: Path) -> None:
+    from decaf.explore import PictureSettings, Site, write_site
+
+    class Many(pages.Plain):
+        def load(self, row: int) -> np.ndarray:
+            return np.full((8, 8, 3), colour(row), np.uint8)
+
+    side = 25
+    at = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2) / (side - 1) * 2 - 1
+    many = Site("Many", [f"{row}.png" for row in range(side**2)], [], {"a": at, "b": at})
+    write_site(tmp_path / "page", many, Many(), PictureSettings(preview=0))
+    page = open_page((tmp_path / "page" / "index.html").as_uri(), height=900).go()
+    assert page.page.evaluate("[...decaf.app.scene.large.layerOf].sort().join()") == "0,1,2"
+    shot = page.pixels()
+    free = [row for row in range(side**2) if at[row, 0] > -0.8]  # of tools
+    wrong = [
+        row
+        for row in free
+        for x, y in [page.place_of(*at[row])]
+        if not near(tuple(shot[round(y), round(x)]), colour(row))
+    ]
+    assert wrong == []
 
 
 def test_wheel_zooms_where_the_pointer_is(open_page: Open) -> None:
@@ -57,11 +84,13 @@ def test_wheel_zooms_where_the_pointer_is(open_page: Open) -> None:
     assert near(page.colour_at(place[0] + 60, place[1]), colour(30))
 
 
-def test_a_wide_picture_is_drawn_wide(open_page: Open) -> None:
+@pytest.mark.parametrize("zoom", [2.0, 3.0])  # by WebGL, and from its own file
+def test_a_wide_picture_is_drawn_wide(open_page: Open, zoom: float) -> None:
     x, y = grid()[WIDE]
-    page = open_page().go(at((x, y, 3.0)))
+    page = open_page().go(at((x, y, zoom)))
     side = page.page.evaluate("decaf.app.scene.side")
-    left, top = page.place_of(x, y, (x, y, 3.0))
+    left, top = page.place_of(x, y, (x, y, zoom))
+    assert (side < 88) == (zoom == 2)
     reach = side / 2 * math.sqrt(3)
     assert near(page.colour_at(left + 0.9 * reach, top), colour(WIDE))
     assert not near(page.colour_at(left, top + 0.7 * side / 2), colour(WIDE))
