@@ -88,7 +88,7 @@ class Access:
 
 
 class Guard:
-    """Lets through what is allowed to ask. What goes wrong behind it is told here, in one line, and to nobody outside."""
+    """Lets through what is allowed to ask. What goes wrong behind it is told in one line, and to nobody outside."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
