@@ -164,9 +164,7 @@ def test_folders_that_do_not_go_together(capsys: pytest.CaptureFixture[str], fea
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        ("site/", "is a folder, and decaf writes no site of a map yet"),
-        (".", "is a folder"),
-        ("map", "name a figure, map.png"),
+        (".", "name a new one for the page"),
         ("map.jpg", "is no figure decaf can write: name one that ends in .png, .svg, .pdf"),
         ("nowhere/map.png", "there is no folder"),
     ],

@@ -25,7 +25,7 @@ def clusters(n: int = 60, d: int = 12, k: int = 3, seed: int = 0) -> tuple[NDArr
 def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tsne_module, "EARLY", 60)
     monkeypatch.setattr(tsne_module, "LATER", 60)
-    monkeypatch.setattr(tsne_module, "_PLACED", 60)
+    monkeypatch.setattr(tsne_module, "PLACED", 60)
     monkeypatch.setattr(tsne_module, "available_cores", lambda: 1)  # small maps are slower with more
 
 

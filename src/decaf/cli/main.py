@@ -17,6 +17,7 @@ _COMMANDS = (
     "predict",
     "adapt",
     "map",
+    "explore",
     "search",
     "groups",
     "reproduce",

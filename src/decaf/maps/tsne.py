@@ -18,11 +18,11 @@ Layout = NDArray[np.float64]
 EARLY, LATER = 250, 500  # iterations with exaggeration 12, and without (Belkina et al. 2019; openTSNE's defaults)
 _TRIED = 4  # iterations that are timed
 _TOLD = 25  # iterations between two calls of the progress function
-_PLACED = 250  # iterations of a new point
-_ATTENDS = 5.0  # perplexity of a new point
+PLACED = 250  # iterations of a new point
+ATTENDS = 5.0  # perplexity of a new point
 _AT_ONCE = 10_000  # new points
 _BY_GRID = 10_000  # points of a layout from which forces are interpolated on a grid
-_GENTLY = {"learning_rate": 0.1, "exaggeration": 1.5, "momentum": 0.8, "max_grad_norm": 0.25}  # openTSNE's defaults
+GENTLY = {"learning_rate": 0.1, "exaggeration": 1.5, "momentum": 0.8, "max_grad_norm": 0.25}  # openTSNE's defaults
 FEWEST = 5  # points that t-SNE can lay out
 
 
@@ -92,7 +92,7 @@ def place_new(
     from openTSNE.tsne import PartialTSNEEmbedding
     from sklearn.neighbors import NearestNeighbors
 
-    perplexity = possible_perplexity(_ATTENDS, len(Z))
+    perplexity = possible_perplexity(ATTENDS, len(Z))
     index = NearestNeighbors(n_neighbors=min(len(Z), int(3 * perplexity)), n_jobs=-1).fit(Z)
     reference, jobs = _standing(places), 1
     found = np.empty((len(new), 2))
@@ -103,7 +103,7 @@ def place_new(
         begin = np.ascontiguousarray(np.median(places[near], axis=1))
         partial = PartialTSNEEmbedding(begin, reference, P, **reference.gradient_descent_params)
         jobs = _quickest(partial) if start == 0 else jobs
-        partial.optimize(_PLACED, n_jobs=jobs, inplace=True, **_GENTLY)
+        partial.optimize(PLACED, n_jobs=jobs, inplace=True, **GENTLY)
         found[part] = partial
         if progress:
             progress(min(start + _AT_ONCE, len(new)), len(new))
