@@ -43,7 +43,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tsne_module, "EARLY", 40)
     monkeypatch.setattr(tsne_module, "LATER", 40)
-    monkeypatch.setattr(tsne_module, "_PLACED", 20)
+    monkeypatch.setattr(tsne_module, "PLACED", 20)
     monkeypatch.setattr(tsne_module, "available_cores", lambda: 1)
 
 

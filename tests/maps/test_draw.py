@@ -59,7 +59,7 @@ def test_places_of_new_rows_are_those_of_opentsne(monkeypatch: pytest.MonkeyPatc
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
 
-    monkeypatch.setattr(tsne_module, "_PLACED", 250)
+    monkeypatch.setattr(tsne_module, "PLACED", 250)
     Z, _ = clusters(80)
     layout = np.random.default_rng(0).normal(0, 10, (70, 2))
     layout -= (layout.max(axis=0) + layout.min(axis=0)) / 2
