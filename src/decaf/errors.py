@@ -11,8 +11,10 @@ DecafError
 ├── SettingsDiffer    a rerun asks for other features than the folder holds (also a ValueError)
 ├── ProbeError        features, labels or settings a classifier cannot learn from (also a ValueError)
 ├── AdaptError        domains, labels or settings an adaptation method cannot use (also a ValueError)
+├── SearchError       features or a query that nothing can be compared with (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
 ├── ExploreError      a page of pictures cannot be made or served (also a ValueError)
+├── CompareError      representations that cannot be compared (also a ValueError)
 ├── MapError          features or settings no map can be made of (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
@@ -63,12 +65,20 @@ class AdaptError(DecafError, ValueError):
     """The rows of the two domains, their labels or a setting cannot be used. The message names what and why."""
 
 
+class SearchError(DecafError, ValueError):
+    """The features or the query cannot be compared with anything. The message names them."""
+
+
 class ModelError(DecafError, ValueError):
     """The file holds no fitted model, or one that is damaged. Fit it anew, or name another."""
 
 
 class ExploreError(DecafError, ValueError):
     """What a page of pictures is to show does not fit together, or its folder is taken. The message says which."""
+
+
+class CompareError(DecafError, ValueError):
+    """The representations cannot be compared. The message says of which pictures or numbers, and what to do."""
 
 
 class MapError(DecafError, ValueError):

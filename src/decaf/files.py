@@ -34,6 +34,15 @@ def write_atomically(target: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def why_no_file(path: str | os.PathLike[str]) -> str | None:
+    """Why no file can be written under this name, as far as can be told before; None where one can."""
+    if Path(path).is_dir():
+        return f"{os.fspath(path)} is a folder: name a file in it"
+    if not Path(path).parent.is_dir():
+        return f"cannot write {os.fspath(path)}: there is no folder {Path(path).parent}"
+    return None
+
+
 def cache_folder() -> Path:
     """The folder for files decaf can make again: `$DECAF_CACHE`, else the platform's user cache folder."""
     if chosen := os.environ.get("DECAF_CACHE"):

@@ -15,11 +15,16 @@ _COMMANDS = (
     "probe",
     "fit",
     "predict",
+    "adapt",
     "map",
+    "search",
+    "groups",
     "reproduce",
     "nets",
     "layers",
     "profile",
+    "compare",
+    "units",
     "demo",
 )
 

@@ -176,6 +176,11 @@ class FeatureSet:
         """(n,) None, or why a picture has no features."""
         return self._column("error")
 
+    @cached_property
+    def checksums(self) -> NDArray[np.object_]:
+        """(n,) SHA-256 of each picture's file as it was read, hexadecimal; None for one that could not be read."""
+        return self._column("sha256")
+
     @property
     def valid(self) -> FeatureSet:
         """The same set without broken rows."""

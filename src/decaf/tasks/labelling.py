@@ -9,14 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from decaf.errors import ModelError, SettingsDiffer, UnknownName
-from decaf.features.extract import Job, plan
+from decaf.errors import ModelError, UnknownName
+from decaf.features.extract import Job
 from decaf.features.feature_set import ABOUT, FeatureSet
-from decaf.features.options import Options
 from decaf.files import write_atomically
-from decaf.nets.net import Net
-from decaf.nets.registry import REGISTRY, load_net
 from decaf.tasks.model import Model, Predictions
+from decaf.tasks.same_net import Alike, Network, plan_alike
 
 
 def as_feature_folder(sources: Sequence[str]) -> FeatureSet | None:
@@ -54,36 +52,8 @@ def plan_extraction(
         SettingsDiffer: it is another network.
         UnknownName: the network has no name decaf knows, and no file was named.
     """
-    settings = model.settings
-    options = Options(
-        precision=settings["precision"],
-        pool=settings["pool"],
-        views="ten-mean" if settings["views"] == "ten-mean" else "center",
-        fast_decode=settings["decoding"] == "reduced",
-    )
-    return plan(sources, _net(model, net_file, preprocess, random_weights), model.layer, out, options)
-
-
-def _net(model: Model, file: str | None, preprocess: str | None, random_weights: int | None) -> Net:
-    """The network the features came from. A model file names none that could lie anywhere on this machine."""
-    name, sha256 = str(model.settings["net"]), model.settings["net_sha256"]
-    if file is None and name not in REGISTRY:
-        raise UnknownName(f"the model was fitted on features of {name}, {_remedy(name)}")
-    net = load_net(file or name, preprocess or model.preprocess, random_weights)
-    if net.sha256 != sha256:
-        raise SettingsDiffer(
-            f"{file or name} is another network (sha256 {net.sha256[:12]}) than the model was fitted on "
-            f"({name}, {str(sha256)[:12]}): name that one with --net FILE.onnx, or fit anew"
-        )
-    return net
-
-
-def _remedy(name: str) -> str:
-    """How the network is named that a model was fitted on and that decaf does not know by its name."""
-    known, _, seed = name.rpartition("-random-")
-    if known in REGISTRY and seed.isdecimal():
-        return f"which is random: pass --net {known} --random-weights {seed}"
-    return "which is a file: name it with --net FILE.onnx"
+    alike = Alike(model.settings, model.layer, "the model was fitted on", "fit anew")
+    return plan_alike(alike, sources, out, Network(net_file, preprocess, random_weights))
 
 
 def records(predictions: Predictions) -> Iterator[dict[str, Any]]:

@@ -17,15 +17,11 @@ from decaf.nets.preprocess import Preprocess, digest
 from decaf.probe.inputs import TRANSFORMS, Transform
 from decaf.probe.linear import LOSSES, LinearProbe
 from decaf.tasks.model_file import Tensors, read_model_file, write_model_file
+from decaf.tasks.same_net import DECIDING, TOLD, deciding_differences, told_differences
 from decaf.tasks.targets import Kind
 
 FORMAT = 1
 _ROWS_AT_ONCE = 4096
-
-# How pixels become numbers: features that differ in one of these are other features.
-DECIDING = ("net_sha256", "preprocess", "decoding", "pool")
-# What part of a picture is seen, and how numbers are rounded: told, not refused.
-TOLD = ("precision", "store", "regions", "views")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,21 +160,14 @@ class Model:
             SettingsDiffer: the features have no such layer, or a setting of DECIDING differs; the message names it.
         """
         theirs = features.meta["settings"]
-        if self.settings["net_sha256"] != theirs["net_sha256"]:
-            _refuse(features, "net", _named(self.settings), _named(theirs))
-        if self.layer not in theirs["layers"]:
-            _refuse(features, "layer", self.layer, ", ".join(theirs["layers"]))
-        mine = {f"shape of {self.layer}": self.settings["layers"][self.layer]}
-        others = {f"shape of {self.layer}": theirs["layers"][self.layer]}
-        for name in DECIDING:
-            mine |= _flat(name, self.settings[name])
-            others |= _flat(name, theirs[name])
-        for name in {**mine, **others}:
-            _refuse(features, name, mine.get(name), others.get(name))
+        for name, mine, others in deciding_differences(self.settings, self.layer, theirs):
+            raise SettingsDiffer(
+                f"the model was fitted on features with {name} {mine}, {features.folder} has {others}: extract as the "
+                "model needs, or name the pictures themselves"
+            )
         return [
-            f"the model was fitted on features with {name} {self.settings[name]}, these have {theirs[name]}"
-            for name in TOLD
-            if self.settings[name] != theirs[name]
+            f"the model was fitted on features with {name} {mine}, these have {others}"
+            for name, mine, others in told_differences(self.settings, theirs)
         ]
 
     def predict(self, features: FeatureSet, top: int = 1) -> Predictions:
@@ -252,23 +241,6 @@ def _finite(features: FeatureSet, rows: NDArray[np.intp], layer: str) -> NDArray
         path = features.paths[rows[bad[0]]]
         raise ModelError(f"features of {path} in {features.folder} are NaN or infinite: extract them anew")
     return X
-
-
-def _flat(name: str, value: Any) -> dict[str, Any]:
-    return {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, Mapping) else {name: value}
-
-
-def _named(settings: Mapping[str, Any]) -> str:
-    """A network, by the name people know and the number that decides."""
-    return f"{settings['net']} (sha256 {str(settings['net_sha256'])[:12]})"
-
-
-def _refuse(features: FeatureSet, name: str, mine: Any, theirs: Any) -> None:
-    if mine != theirs:
-        raise SettingsDiffer(
-            f"the model was fitted on features with {name} {mine}, {features.folder} has {theirs}: extract as the "
-            "model needs, or name the pictures themselves"
-        )
 
 
 def _checked(tensors: Tensors, about: Mapping[str, Any]) -> Model:

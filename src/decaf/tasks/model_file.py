@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import ModelError
-from decaf.files import write_atomically
+from decaf.files import why_no_file, write_atomically
 
 _KEY = "decaf"
 _CHECKSUM = "sha256"
@@ -53,10 +53,8 @@ def checksum(tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> s
 
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise ModelError where a file cannot be written, before anything is computed for it."""
-    if Path(path).is_dir():
-        raise ModelError(f"{os.fspath(path)} is a folder: name a file in it")
-    if not Path(path).parent.is_dir():
-        raise ModelError(f"cannot write {os.fspath(path)}: there is no folder {Path(path).parent}")
+    if why := why_no_file(path):
+        raise ModelError(why)
 
 
 def read_model_file(path: str | os.PathLike[str], largest: int = 2**32) -> tuple[Tensors, dict[str, Any]]:

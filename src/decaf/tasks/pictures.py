@@ -27,7 +27,7 @@ class Pictures:
         if self._is_whole(row):
             return pixels
         box = self._features.boxes[row]
-        return cut_box(pixels, tuple(map(float, box)), self._context)  # type: ignore[arg-type]
+        return cut_box(pixels, tuple(map(float, box)), self.context)  # type: ignore[arg-type]
 
     def original(self, row: int) -> bytes | None:
         """The file of a row as it is; None where the row is a region of it. Raises ImageError."""
@@ -37,7 +37,8 @@ class Pictures:
         return bool(np.isnan(self._features.boxes[row]).any())
 
     @property
-    def _context(self) -> float:
+    def context(self) -> float:
+        """How much wider and higher than its box a region is."""
         regions = str(self._features.meta["settings"]["regions"])
         return float(regions.rpartition(" x ")[2]) if " x " in regions else 1.0
 

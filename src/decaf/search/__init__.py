@@ -1,0 +1,1 @@
+"""Find pictures by their features: the nearest ones, duplicates, groups."""
