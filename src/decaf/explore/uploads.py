@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -61,17 +61,8 @@ class Seats:
         self._seats, self._each = seats, seats_each
         self._taken: Counter[str] = Counter()
 
-    @contextmanager
-    def one(self, client: str) -> Iterator[None]:
-        """Hold a seat. Raises Refused where none is free."""
-        self.take(client)
-        try:
-            yield
-        finally:
-            self.give_back(client)
-
     def take(self, client: str) -> None:
-        """Take a seat; see `one`."""
+        """Take a seat. Raises Refused where none is free."""
         if self._taken.total() >= self._seats:
             raise Refused(503, "Too much is asked at the moment: try again.", 2)
         if self._taken[client] >= self._each:
@@ -120,10 +111,6 @@ class Desk:
         except TimeoutError:
             future.add_done_callback(lambda done: done.exception())  # nobody else will ask for it
             raise Refused(504, "That takes too long: send a smaller picture.") from None
-
-    def close(self) -> None:
-        """Take no more work; what is waiting is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def client_of(request: Request) -> str:

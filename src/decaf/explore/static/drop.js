@@ -161,8 +161,8 @@ decaf.Drop = class {
 
   list(name, said) {
     return (said ?? []).map((one, i) => {
-      const score = one.probability !== undefined ? `${(100 * one.probability).toFixed(1)} %` : decaf.number(one.margin ?? one.number);
-      return [i ? "" : name, `${one.label} ${score}`];
+      const score = one.probability !== undefined ? `${(100 * one.probability).toFixed(1)}\u00a0%` : decaf.number(one.margin ?? one.number);
+      return [i ? "" : name, `${score}  ${one.label}`];
     });
   }
 
