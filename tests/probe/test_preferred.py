@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from decaf.errors import ProbeError
-from decaf.probe import LinearProbeCV
+from decaf.probe import LinearProbe, LinearProbeCV
 from decaf.probe.losses import secant
 
 CS = [0.001, 0.01, 0.1, 1.0, 10.0]
@@ -35,6 +35,18 @@ def test_a_better_value_wins_over_the_preferred_one() -> None:
 def test_a_preferred_value_that_is_none_is_refused() -> None:
     with pytest.raises(ProbeError, match="C = -1: give a number above 0"):
         LinearProbeCV(C_preferred=-1).fit(*separable())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_refit_is_the_optimum_even_where_the_solution_of_a_fold_is_far_from_it(seed: int) -> None:
+    """At a large C a row that a fold has not seen may lie far on the wrong side, where softmax is flat."""
+    random = np.random.default_rng(seed)
+    y = np.repeat(np.arange(6), 3)
+    X = 20 * (random.normal(size=(6, 20))[y] + random.normal(size=(18, 20)))
+    probe = LinearProbeCV("logistic", Cs=[1e3], cv=3, tol=1e-3, random_state=0).fit(X, y)  # warns where it is not
+    alone = LinearProbe("logistic", C=1e3, tol=1e-3).fit(X, y)
+    np.testing.assert_allclose(probe.coef_, alone.coef_, atol=2e-3 * np.abs(alone.coef_).max())
+    assert probe.gap_ <= 1e-3 and probe.n_iter_ < 300
 
 
 def test_a_line_search_with_nothing_but_rounding_left_ends_quietly() -> None:

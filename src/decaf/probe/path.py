@@ -95,21 +95,32 @@ class Path:
     def solve(
         self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None
     ) -> Iterator[Fitted]:
-        """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`."""
+        """Fit on `rows` (all where None) for each of `Cs`, in their order, the first from `start`.
+
+        A start may be worse than none: where rows it has not seen lie far on the wrong side, softmax is flat. Such a
+        start is not taken, and what is not reached from one is sought from nothing.
+        """
         problem = self._problem(rows)
         W = np.zeros((problem.loss.classes, problem.A.shape[1]), problem.A.dtype)
+        if start is not None and _objective(problem, start.astype(W.dtype), Cs[0]) > _objective(problem, W, Cs[0]):
+            start = None
         if start is not None:
             W[:] = start
         at, drift, on_the_way = Point.bare(W), None, np.zeros(1, np.intp)
         easy = _easy(problem.A) if start is None else float(Cs[0])
+        done = 0
         for C, wanted in _stages(Cs, easy):
             found = self._at(C, self.goal if wanted else max(self.goal, APPROACH_TOL), rows, at, drift)
             found.iterations += on_the_way
             drift, at = self._drift(rows, found.point, at), found.point
             on_the_way = found.iterations * int(not wanted)
             if wanted and not self._reached(found):
+                if start is not None:
+                    yield from self.solve(Cs[done:], rows)
+                    return
                 warn_unproven(C, found, self.settings)
             if wanted:
+                done += 1
                 yield self._fitted(C, found)
 
     def _drift(self, rows: NDArray[np.intp] | None, here: Point, before: Point) -> Way | None:
@@ -195,6 +206,12 @@ class Path:
         elif self.settings.loss == "logistic":
             bias = bias - bias.mean()
         return Fitted(C, coef, bias, found.gap, found.iterations, found.point.weights)
+
+
+def _objective(problem: Problem, weights: Floats, C: float) -> float:
+    """Of all classes together; a free bias counts as if it were penalised."""
+    value = problem.loss.evaluate(problem.margins(weights)).value
+    return float(C * value.sum() + np.vdot(weights, weights) / 2)
 
 
 def _easy(A: Floats) -> float:

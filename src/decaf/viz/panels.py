@@ -31,7 +31,7 @@ class Mark:
         value: per cent, or points.
         inner, outer: intervals, drawn thick and thin.
         hollow: published.
-        small: one of several that another mark sums up.
+        small: one of several that another mark sums up: grey, on the line of the first series.
     """
 
     panel: str
@@ -85,15 +85,18 @@ class _Look:
 
 
 def _looks(marks: Sequence[Mark]) -> dict[str, _Look]:
-    ours = list(dict.fromkeys(mark.series for mark in marks if not mark.hollow))
-    published = list(dict.fromkeys(mark.series for mark in marks if mark.hollow))
-    looks = {
-        name: _Look(colour, marker, False, place)
-        for place, (name, colour, marker) in enumerate(zip(ours, cycle(LIGHT.series), cycle(MARKERS), strict=False))
-    }
-    return looks | {
-        name: _Look(GREY, marker, True, len(ours)) for name, marker in zip(published, cycle(MARKERS), strict=False)
-    }
+    small, ours, published = (
+        list(dict.fromkeys(mark.series for mark in marks if which(mark)))
+        for which in (
+            lambda mark: mark.small, lambda mark: not (mark.small or mark.hollow), lambda mark: mark.hollow,
+        )
+    )  # fmt: skip
+    looks = {name: _Look(GREY, "o", False, 0) for name in small}
+    for place, (name, colour, marker) in enumerate(zip(ours, cycle(LIGHT.series), cycle(MARKERS), strict=False)):
+        looks[name] = _Look(colour, marker, False, place)
+    for name, marker in zip(published, cycle(MARKERS), strict=False):
+        looks[name] = _Look(GREY, marker, True, len(ours))
+    return looks
 
 
 def _draw_panel(axes: Any, marks: Sequence[Mark], rows: Sequence[str], looks: Mapping[str, _Look]) -> None:

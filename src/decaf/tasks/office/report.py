@@ -173,9 +173,11 @@ def _around(result: Result) -> tuple[float, float] | None:
 def _differences(found: Office) -> list[Mark]:
     if not _is_saenko(found):
         return _strip(found, [(one.result, 100 * one.difference) for one in found.differences])
+    # The source alone is often so far behind that nothing else could be told apart; the table has it.
+    drawn = [one for one in found.differences if one.result.method.learns_from != "S"] or found.differences
     return [
         Mark(arrow(*one.result.pair), one.result.method.name, one.result.features, 100 * one.difference,
-             inner=_points(one.here), outer=_points(one.elsewhere)) for one in found.differences
+             inner=_points(one.here), outer=_points(one.elsewhere)) for one in drawn
     ]  # fmt: skip
 
 

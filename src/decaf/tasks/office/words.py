@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from decaf.tasks.office.names import arrow
+from decaf.tasks.office.names import arrow, letters
 from decaf.tasks.office.run import Difference, Office, Result
 from decaf.tasks.office.splits import SAENKO
 from decaf.tasks.paper_report import percent
@@ -50,21 +50,25 @@ def helps(found: Office) -> list[str]:
     return [sentence for differences in own for sentence in say(differences)]
 
 
+_VERDICTS = ("better", "better on these pictures", "worse", "worse on these pictures")
+
+
 def _over_splits(differences: Sequence[Difference]) -> Iterator[str]:
-    better = [one for one in differences if one.verdict.startswith("better")]
-    worse = [one for one in differences if one.verdict.startswith("worse")]
-    unclear = len(differences) - len(better) - len(worse)
-    parts = [f"{word} on {len(part)}{_named(part)}" for word, part in (("better", better), ("worse", worse)) if part]
-    parts += [f"of {unclear} the splits cannot tell"] if unclear else []
+    parts = []
+    for verdict in _VERDICTS:
+        if own := [one for one in differences if one.verdict == verdict]:
+            parts.append(f"{verdict} in {len(own)}{_named(own)}")
+    if unclear := sum(one.verdict not in _VERDICTS for one in differences):
+        parts.append(f"in {unclear} the splits cannot tell")
     first = differences[0]
     against = f"{first.result.method.name} against {first.baseline.method.name}"
-    yield f"{against}, {len(differences)} comparisons: {'; '.join(parts)}."
+    yield f"{against}, {len(differences)} comparison{'s' if len(differences) > 1 else ''}: {'; '.join(parts)}."
 
 
 def _named(differences: Sequence[Difference]) -> str:
     ordered = sorted(differences, key=lambda one: -abs(one.difference))
     shown = [
-        f"{arrow(*one.result.pair)} with {one.result.features} {100 * one.difference:+.1f}"
+        f"{letters(*one.result.pair)} with {one.result.features} {100 * one.difference:+.1f}"
         for one in ordered[:_MOST_NAMED]
     ]
     more = len(ordered) - len(shown)
