@@ -10,7 +10,7 @@ demo: $(CORE)/done
 	$(CORE)/bin/decaf demo
 
 test: $(TEST)/done
-	$(TEST)/bin/python -m pytest -m "not slow"
+	$(TEST)/bin/python -m pytest -m "not slow" --numprocesses auto --dist worksteal
 
 lint: $(TEST)/done
 	$(TEST)/bin/ruff check .

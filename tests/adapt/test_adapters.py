@@ -32,6 +32,7 @@ METHODS = [
     if inspect.isclass(method) and issubclass(method, Adapter) and method is not Adapter
 ]
 ALIGNING = [method for method in METHODS if method._aligns]
+UNSUPERVISED = [method for method in ALIGNING if not method._needs_target_labels]
 
 
 def alternating(y):
@@ -71,7 +72,7 @@ def test_scikit_learn_takes_it_for_an_estimator(estimator, check):
 
 def test_every_method_is_tested():
     assert {method.__name__ for method in METHODS} >= {
-        "SourceOnly", "TargetOnly", "SourceAndTarget", "DaumeAugmentation", "GFK", "SubspaceAlignment", "CORAL",
+        "SourceOnly", "TargetOnly", "SourceAndTarget", "DaumeAugmentation", "GFK", "SubspaceAlignment", "CORAL", "MMDT",
     }  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def test_float32_gives_the_same_classes(method):
     assert np.mean(double == single) > 0.98
 
 
-@pytest.mark.parametrize("method", ALIGNING)
+@pytest.mark.parametrize("method", UNSUPERVISED)
 def test_labels_of_test_rows_are_never_needed(method):
     pair = rotated(labelled=0)
     model = method().fit(pair.X, pair.seen, sample_domain=pair.domain)
@@ -176,11 +177,12 @@ def test_augmentation_with_another_kernel_is_the_support_vector_machine_on_it():
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
-def test_coral_is_the_formula():
-    pair = rotated()
+@pytest.mark.parametrize("d", [12, 200])
+def test_coral_is_the_formula(d):
+    pair = rotated(d=d)
     source, target = pair.X[~pair.target], pair.X[pair.target]
     model = CORAL(ridge=0.7, prepare="none").fit(pair.X, pair.seen, sample_domain=pair.domain)
-    Cs, Ct = (np.cov(X.T) + 0.7 * np.eye(12) for X in (source, target))
+    Cs, Ct = (np.cov(X.T) + 0.7 * np.eye(d) for X in (source, target))
     expected = source @ linalg.inv(linalg.sqrtm(Cs)) @ linalg.sqrtm(Ct)
     np.testing.assert_allclose(model._coordinates(source, np.zeros(len(source), bool)), expected, atol=1e-9)
     np.testing.assert_array_equal(model._coordinates(target, np.ones(len(target), bool)), target)
@@ -251,11 +253,19 @@ def test_bad_input_is_one_line(method, case):
 
 def test_the_baselines_need_their_rows():
     pair = rotated(labelled=0)
-    with pytest.raises(AdaptError, match="the labelled target rows are of 0 classes"):
-        TargetOnly().fit(pair.X, pair.seen, sample_domain=pair.domain)
+    few = np.where((pair.seen < 0) & (np.arange(len(pair.y)) == 149), pair.y, pair.seen)
+    with pytest.raises(AdaptError, match="the labelled target rows are of 1 classes"):
+        TargetOnly().fit(pair.X, few, sample_domain=pair.domain)
     SourceOnly().fit(pair.X[~pair.target], pair.y[~pair.target], sample_domain=1)
     with pytest.raises(AdaptError, match="SourceOnly with prepare='zscore' needs 2"):
         SourceOnly(prepare="zscore").fit(pair.X[~pair.target], pair.y[~pair.target], sample_domain=1)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method._needs_target_labels])
+def test_what_needs_labels_of_the_target_says_so(method):
+    pair = rotated(labelled=0)
+    with pytest.raises(AdaptError, match=f"{method.__name__} learns from labelled target rows, and there are none"):
+        method().fit(pair.X, pair.seen, sample_domain=pair.domain)
 
 
 def test_source_rows_are_predicted_only_when_asked_for():

@@ -137,6 +137,27 @@ def test_disagreement_grows_to_one_where_domains_share_nothing():
     assert choose_dimension(source, target, 9) >= 4
 
 
+@pytest.mark.parametrize("first_look", [1, 3, 64])
+@pytest.mark.parametrize(("d", "source", "target"), [(30, 9, 5), (12, 30, 20), (50, 4, 4)])
+def test_a_first_look_at_few_directions_changes_nothing(monkeypatch, first_look, d, source, target):
+    from decaf.adapt import subspaces
+
+    monkeypatch.setattr(subspaces, "FIRST_LOOK", first_look)
+    found = []
+    for seed in range(6):
+        pair = rotated(seed, d=d, source=source, target=target)
+        domains = pair.X[~pair.target], pair.X[pair.target]
+        most = min(d, 3 * min(source, target) - 1)
+        D = subspace_disagreement(*domains, most)
+        full = np.flatnonzero(D >= subspaces.DISAGREES)
+        assert choose_dimension(*domains, most) == (full[0] if len(full) else D.argmax()) + 1
+        k, bases = subspaces.bases_of(None, *domains, most)
+        for basis, rows in zip(bases, domains, strict=True):
+            np.testing.assert_allclose(np.abs(np.sum(basis * pca_basis(rows, k), axis=0)), 1, atol=1e-9)
+        found.append(k)
+    assert len(set(found)) > 1
+
+
 def test_a_turned_target_is_a_worse_source():
     near, far = (rotated(angle=angle) for angle in (0.1, 1.4))
     ranks = [rank_of_domain(p.X[~p.target], p.X[p.target], 3) for p in (near, far)]

@@ -12,7 +12,7 @@ from decaf import adapt
 from decaf.probe import LinearProbe
 from tests.adapt.domains import rotated
 
-METHODS = ["SourceOnly", "SourceAndTarget", "DaumeAugmentation", "GFK", "SubspaceAlignment", "CORAL"]
+METHODS = ["SourceOnly", "SourceAndTarget", "DaumeAugmentation", "GFK", "SubspaceAlignment", "CORAL", "MMDT"]
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +26,14 @@ def routing() -> Iterator[None]:
 def test_a_pipeline_of_skada(name):
     from skada import make_da_pipeline
 
-    pair = rotated()
-    pipeline = make_da_pipeline(StandardScaler(), getattr(adapt, name)())
-    pipeline.fit(pair.X, pair.y.copy(), sample_domain=pair.domain)  # it hides the target's labels itself
+    pair, method = rotated(), getattr(adapt, name)
+    hide = not method._needs_target_labels  # the pipeline hides all labels of the target itself, unless told not to
+    pipeline = make_da_pipeline(StandardScaler(), method(), mask_target_labels=hide)
+    pipeline.fit(pair.X, pair.y.copy() if hide else pair.seen.copy(), sample_domain=pair.domain)
     predicted = pipeline.predict(pair.X[pair.target], sample_domain=pair.domain[pair.target])
     scaled = StandardScaler().fit_transform(pair.X)
-    hidden = np.where(pair.target, -1, pair.y)
-    alone = getattr(adapt, name)().fit(scaled, hidden, sample_domain=pair.domain)
+    hidden = np.where(pair.target, -1, pair.y) if hide else pair.seen
+    alone = method().fit(scaled, hidden, sample_domain=pair.domain)
     np.testing.assert_array_equal(predicted, alone.predict(scaled[pair.target]))
 
 

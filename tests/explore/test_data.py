@@ -59,6 +59,11 @@ def test_categories_come_back(values: list[str | None]) -> None:
     assert told["names"] == sorted(set(told["names"]))
 
 
+def test_names_that_differ_in_a_zero_byte_stay_two() -> None:
+    told, codes = Column("any", np.array(["a", "a\0"], object)).encoded()
+    assert told["names"] == ["a", "a\0"] and codes.tolist() == [0, 1]
+
+
 def test_of_too_many_categories_the_rarest_are_unknown() -> None:
     values = np.array([f"{number:05d}" for number in range(33_000)] + ["32999"], object)
     told, codes = Column("any", values).encoded()

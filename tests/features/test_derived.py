@@ -21,6 +21,7 @@ from decaf.features import derived as module
 from decaf.features.compact import compact
 from decaf.features.derived import FOLDER, Recipe, array_recipe, derive, load_array, remove_stale, rows_digest
 from decaf.nets.net import Net
+from tests.conftest import ordinary_user
 from tests.features.folders import edit_all_over, first_run, no_space, run
 from tests.tasks.folders import write_features
 
@@ -163,13 +164,17 @@ def test_a_read_only_folder_leaves_it_in_the_cache(
     assert len(kept_files(cache)) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_permissions_leave_it_in_the_cache(features: decaf.FeatureSet, cache: Path) -> None:
-    features.folder.chmod(0o500)
-    try:
-        assert derive(features, "vector", mean(features)).path.is_relative_to(cache)
-    finally:
-        features.folder.chmod(0o700)
+def test_permissions_leave_it_in_the_cache(public_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = write_features(public_folder / "f", np.arange(12).reshape(4, 3), ["a", "a", "b", "b"])
+    features.folder.chmod(0o555)
+    cache = public_folder / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    monkeypatch.setenv("DECAF_CACHE", str(cache))
+    with ordinary_user():
+        first = derive(features, "vector", mean(features))
+        assert first.built and first.path.is_relative_to(cache)
+        assert not derive(features, "vector", mean(features)).built
 
 
 def test_nowhere_to_write_is_said(features: decaf.FeatureSet, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.tasks.folders import blobs, write_blobs, write_features
 
 import decaf
-from decaf.maps import Map, MapSettings, draw_map, map_of, place, placed_in
+from decaf.maps import Map, MapSettings, draw_map, map_of, measure, numbers_of, place, placed_in
 from decaf.maps.stored import read_map, write_map
 
 PLAIN = MapSettings(method="pca")
@@ -89,6 +89,27 @@ def test_one_set_is_placed_in_the_map_of_another(features: decaf.FeatureSet, oth
     assert np.array_equal(both.value.coordinates[21:], place(others.X("vector"), features.X("vector"), alone))
     assert not both.value.landmark[21:].any() and "9 rows of another set" in both.value.notes[-1]
     assert not placed_in(others, features, "vector", PLAIN).built
+
+
+def test_numbers_are_measured_once(features: decaf.FeatureSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = map_of([features], "vector", PLAIN)
+    labels = {"label": features.labels}
+    first = numbers_of([features], "vector", kept, labels)
+    rows = kept.value.drawn
+    X = features.X("vector")[rows]
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    assert first.features["label"].purity == measure(unit, {"l": features.labels[rows]})["l"].purity
+    assert first.places["label"] == measure(kept.value.coordinates[rows], {"l": features.labels[rows]})["l"]
+    with monkeypatch.context() as patched:
+        patched.setattr("decaf.maps.stored.number", None)
+        assert numbers_of([features], "vector", kept, labels) == first
+    others = {"label": np.roll(features.labels, 1)}
+    assert numbers_of([features], "vector", kept, others) != first
+    domains = np.array(["a", "b", "b"] * 7, dtype=object)
+    assert set(numbers_of([features], "vector", kept, labels, domains).places) == {"label", "domain", "across"}
+    for path in (features.folder / "derived").glob("numbers-*"):
+        path.write_text("[1]")
+    assert numbers_of([features], "vector", kept, labels) == first
 
 
 def test_what_is_no_map_is_refused(tmp_path: Path) -> None:

@@ -100,6 +100,24 @@ def test_coefficients_are_scikit_learns(classes: int, class_weight: str | None) 
     assert list(soft.classes_) == list(other.classes_)
 
 
+@pytest.mark.parametrize("size", [(120, 20, 2), (120, 20, 5), (40, 90, 2), (40, 90, 5)])
+def test_without_a_bias(size: tuple[int, int, int]) -> None:
+    X, index, weights = make(*size, 3, "weights")
+    X += 1
+    probe = LinearProbe(C=0.3, fit_intercept=False).fit(X, index, weights)
+    peer = LinearSVC(C=0.3, fit_intercept=False, tol=1e-12, max_iter=100000, dual=False).fit(X, index, weights)
+    np.testing.assert_allclose(probe.coef_, peer.coef_, atol=1e-6)
+    assert (probe.intercept_ == 0).all()
+    soft = LinearProbe("logistic", C=0.3, fit_intercept=False, tol=1e-10).fit(X, index, weights)
+    other = LogisticRegression(C=0.3, fit_intercept=False, tol=1e-10, max_iter=10000).fit(X, index, weights)
+    np.testing.assert_allclose(soft.coef_, other.coef_, atol=1e-5)
+    assert (soft.intercept_ == 0).all()
+    chosen = LinearProbeCV(Cs=[0.3], fit_intercept=False).fit(X, index, weights)
+    np.testing.assert_allclose(chosen.coef_, peer.coef_, atol=1e-6)
+    expected = LinearProbe(C=0.3, fit_intercept=False, dropout=1e-9, dropout_form="expected", tol=1e-12)
+    np.testing.assert_allclose(expected.fit(X, index, weights).coef_, peer.coef_, atol=1e-4)
+
+
 def test_wild_scales_are_said_and_solved() -> None:
     X, index, weights = make(200, 60, 4, 1, "plain")
     X = X * 10.0 ** np.random.default_rng(0).uniform(-6, 6, X.shape[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,11 @@ def write_features(
     errors: Sequence[str | None] | None = None,
     region: Sequence[str] | None = None,
     boxes: Sequence[Sequence[float] | None] | None = None,
+    more: Mapping[str, NDArray[Any]] | None = None,
+    sha256: Sequence[str | None] | None = None,
     **settings: Any,
 ) -> decaf.FeatureSet:
-    """A feature folder with layer `vector`; pictures lie in folders named for their labels."""
+    """A feature folder with layer `vector`, and `more`; pictures lie in folders named for their labels."""
     n = len(X)
     paths = paths or [f"photos/{label}/{row}.bmp" for row, label in enumerate(labels)]
     columns: dict[str, Sequence[Any]] = {
@@ -52,11 +54,12 @@ def write_features(
         "error": errors or [None] * n,
         "size": [1] * n,
         "mtime": [1] * n,
-        "sha256": [None] * n,
+        "sha256": sha256 or [None] * n,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    said = {**SETTINGS, "layers": {"vector": [X.shape[1]]}, **settings}
-    write_shard(folder / shard_name(0), columns, {"vector": X.astype(np.float32)}, {"shard": 0, "settings": ""})
+    vectors = {name: values.astype(np.float32) for name, values in {"vector": X, **(more or {})}.items()}
+    said = {**SETTINGS, "layers": {name: [values.shape[1]] for name, values in vectors.items()}, **settings}
+    write_shard(folder / shard_name(0), columns, vectors, {"shard": 0, "settings": ""})
     write_meta(
         folder,
         {

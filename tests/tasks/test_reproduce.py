@@ -18,8 +18,9 @@ from decaf.nets.net import Net
 from decaf.probe import read_splits
 from decaf.tasks import paper_report
 from decaf.tasks.caltech101 import TASK
-from decaf.tasks.reproduce import Request, default_layers, refuse_other_preparation, reproduce
+from decaf.tasks.reproduce import Request, reproduce
 from decaf.tasks.task import Protocol
+from decaf.tasks.warped import default_layers, refuse_other_preparation
 from tests.features.helpers import tiny_net
 from tests.tasks.benchmarks import caltech, sun
 

@@ -44,8 +44,8 @@ def colours(path: Path) -> set[tuple[int, ...]]:
 def test_each_kind_has_its_colour_on_white(tmp_path: Path) -> None:
     save_profile(invented([f"layer{number}" for number in range(7)]), tmp_path / "profile.png")
     assert [path.name for path in tmp_path.iterdir()] == ["profile.png"]
-    expected = {tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in viz._COLOURS.values()}
-    assert len(expected) == len(KINDS) and set(viz._COLOURS) == set(KINDS)
+    expected = {tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in viz.KIND_COLOURS.values()}
+    assert len(expected) == len(KINDS) and set(viz.KIND_COLOURS) == set(KINDS)
     assert expected | {(255, 255, 255)} <= colours(tmp_path / "profile.png")
 
 

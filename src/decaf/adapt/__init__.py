@@ -5,11 +5,13 @@ from decaf.adapt.base import Adapter
 from decaf.adapt.baselines import SourceAndTarget, SourceOnly, TargetOnly
 from decaf.adapt.daume import DaumeAugmentation
 from decaf.adapt.gfk import GFK, flow_factor
+from decaf.adapt.mmdt import MMDT
 from decaf.adapt.subspaces import choose_dimension, principal_angles, rank_of_domain, subspace_disagreement
 
 __all__ = [
     "CORAL",
     "GFK",
+    "MMDT",
     "Adapter",
     "DaumeAugmentation",
     "SourceAndTarget",

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg
 
 from decaf.adapt.base import Adapter
 from decaf.adapt.domains import Domains, Mask
-from decaf.adapt.subspaces import centred, check_dimension, dimension_of, greatest_dimension, pca_basis
+from decaf.adapt.subspaces import bases_of, centred, greatest_dimension, principal
 from decaf.errors import AdaptError
 from decaf.probe.losses import Floats
 
@@ -47,9 +46,7 @@ class SubspaceAlignment(Adapter):
     def _align(self, domains: Domains) -> None:
         source, target = domains.rows(False), domains.rows(True)
         most = greatest_dimension(source, target, source.shape[1])
-        self.dimension_ = dimension_of(self.dimension, source, target, most)
-        bases = [pca_basis(part, self.dimension_) for part in (source, target)]
-        check_dimension(self.dimension_, bases)
+        self.dimension_, bases = bases_of(self.dimension, source, target, most)
         self._means = [part.mean(axis=0, dtype=np.float64) for part in (source, target)]
         self._bases = [bases[0] @ (bases[0].T @ bases[1]), bases[1]]
 
@@ -109,8 +106,8 @@ class _Power:
 
     @classmethod
     def of(cls, X: Floats, ridge: float, power: float) -> _Power:
-        _, values, Vt = linalg.svd(centred(X), full_matrices=False)
-        return cls(ridge**power, (values**2 / (len(X) - 1) + ridge) ** power, Vt.T)
+        scatter, V = principal(centred(X))
+        return cls(ridge**power, (scatter / (len(X) - 1) + ridge) ** power, V)
 
     def __call__(self, X: Floats) -> Floats:
         return np.asarray(self.base * X + ((X @ self.V) * (self.along - self.base)) @ self.V.T)

@@ -11,7 +11,15 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from decaf.adapt.domains import Domains, Mask, need_both, need_known_classes, read_domains, read_rows
+from decaf.adapt.domains import (
+    Domains,
+    Mask,
+    need_both,
+    need_known_classes,
+    need_target_labels,
+    read_domains,
+    read_rows,
+)
 from decaf.adapt.prepare import Preparation
 from decaf.errors import AdaptError
 from decaf.probe import LinearProbe
@@ -55,6 +63,7 @@ class Adapter(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_: NDArray[Any]
     _trains_on = (True, True)  # rows of source, rows of target
     _aligns = True  # learns from all rows of both domains
+    _needs_target_labels = False
 
     def fit(self, X: Any, y: Any, sample_domain: Any = None) -> Adapter:
         """Fit.
@@ -72,6 +81,8 @@ class Adapter(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         name = type(self).__name__
         if self._aligns:
             need_both(domains, name, 2)
+        if self._needs_target_labels:
+            need_target_labels(domains, name)
         if all(self._trains_on):
             need_known_classes(domains)
         self.preparation_ = Preparation.fit(self.prepare, domains, name)
@@ -99,11 +110,15 @@ class Adapter(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             what = " and ".join(n for n, on in zip(("source", "target"), self._trains_on, strict=True) if on)
             raise AdaptError(f"the labelled {what} rows are of {len(known)} classes: give rows of two or more")
         self.classes_ = domains.classes[known]
-        self.estimator_ = self.classifier()
-        Z = self._coordinates(domains.X[rows], domains.target[rows])
-        self.estimator_.fit(Z, y, **self._weights(domains.target[rows]))
+        self.estimator_ = self._fit_on(domains.X[rows], y, domains.target[rows])
 
-    def _weights(self, target: Mask) -> dict[str, Floats]:
+    def _fit_on(self, X: Floats, y: NDArray[np.intp], target: Mask) -> Any:
+        """A classifier fitted on labelled rows."""
+        classifier = self.classifier()
+        weights = self._weights(classifier, target)
+        return classifier.fit(self._coordinates(X, target), y, **weights)
+
+    def _weights(self, classifier: Any, target: Mask) -> dict[str, Floats]:
         """What `fit` of the classifier is told of weights: nothing where all are 1."""
         parts = [getattr(self, name, 1.0) for name in ("source_weight", "target_weight")]
         for name, weight in zip(("source_weight", "target_weight"), parts, strict=True):
@@ -111,8 +126,8 @@ class Adapter(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise AdaptError(f"{name} = {weight!r}: give a number, 0 or above")
         if parts == [1.0, 1.0]:
             return {}
-        if not has_fit_parameter(self.estimator_, "sample_weight"):
-            raise AdaptError(f"{type(self.estimator_).__name__} takes no weights: leave those of the domains at 1")
+        if not has_fit_parameter(classifier, "sample_weight"):
+            raise AdaptError(f"{type(classifier).__name__} takes no weights: leave those of the domains at 1")
         return {"sample_weight": np.where(target, parts[1], parts[0])}
 
     def _located(self, X: Any, sample_domain: Any, allow_source: bool) -> Floats:

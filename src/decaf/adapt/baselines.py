@@ -29,6 +29,7 @@ class TargetOnly(Adapter):
 
     _trains_on = (False, True)
     _aligns = False
+    _needs_target_labels = True
 
     def __init__(self, estimator: Any = None, prepare: str = "none") -> None:
         self.estimator = estimator

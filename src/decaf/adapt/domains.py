@@ -146,6 +146,15 @@ def need_both(domains: Domains, name: str, least: int = 1) -> None:
             )
 
 
+def need_target_labels(domains: Domains, name: str) -> None:
+    """Raise AdaptError unless a target row has a label."""
+    if not (domains.target & domains.labelled).any():
+        raise AdaptError(
+            f"{name} learns from labelled target rows, and there are none: give some target rows their labels, "
+            "or use a method that needs none, such as CORAL"
+        )
+
+
 def need_known_classes(domains: Domains) -> None:
     """Raise AdaptError where labelled target rows have a class that no source row has."""
     of_source = domains.y[~domains.target]

@@ -10,14 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from decaf.adapt.base import Adapter
 from decaf.adapt.domains import Domains, Mask
-from decaf.adapt.subspaces import (
-    check_dimension,
-    dimension_of,
-    greatest_dimension,
-    pca_basis,
-    pls_basis,
-    principal_angles,
-)
+from decaf.adapt.subspaces import bases_of, check_dimension, greatest_dimension, pls_basis, principal_angles
 from decaf.errors import AdaptError
 from decaf.probe.losses import Floats
 
@@ -106,14 +99,10 @@ class GFK(Adapter):
             raise AdaptError(f"subspace {self.subspace!r} is unknown: use {' or '.join(SUBSPACES)}")
         source, target = domains.rows(False), domains.rows(True)
         most = greatest_dimension(source, target, source.shape[1] // 2)
-        self.dimension_ = dimension_of(self.dimension, source, target, most)
-        of_source = (
-            pca_basis(source, self.dimension_)
-            if self.subspace == "pca"
-            else pls_basis(source, domains.y[~domains.target], self.dimension_)
-        )
-        bases = [of_source, pca_basis(target, self.dimension_)]
-        check_dimension(self.dimension_, bases)
+        self.dimension_, bases = bases_of(self.dimension, source, target, most)
+        if self.subspace == "pls":
+            bases[0] = pls_basis(source, domains.y[~domains.target], self.dimension_)
+            check_dimension(self.dimension_, bases)
         self.angles_ = principal_angles(*bases)[0]
         self.factor_ = flow_factor(*bases)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
@@ -10,12 +12,32 @@ from decaf.errors import AdaptError
 from decaf.probe.losses import Floats
 
 DISAGREES = 0.995  # sines that print as 1.00, as in the code of Fernando et al. 2013
+FIRST_LOOK = 64  # directions that are tried before all are
 
 
 def centred(X: Floats) -> Floats:
     """(n, d) float64 with mean 0."""
     X = np.asarray(X, np.float64)
     return np.asarray(X - X.mean(axis=0))
+
+
+def principal(X: Floats, most: int | None = None) -> tuple[Floats, Floats]:
+    """Eigenvalues of the scatter X^T X and its eigenvectors, greatest first, those of rounding left out.
+
+    Args:
+        X: (n, d), float64; centred before.
+        most: how many at most; None: all.
+
+    Returns:
+        (k,) above 0; (d, k) float64, orthonormal to rounding times the first eigenvalue over a column's own.
+    """
+    n, d = X.shape
+    small = X @ X.T if n < d else X.T @ X
+    subset = None if most is None or most >= len(small) else (len(small) - most, len(small) - 1)
+    values, vectors = linalg.eigh(small, subset_by_index=subset, overwrite_a=True, check_finite=False)
+    kept = np.flatnonzero(values > max(n, d) * np.finfo(np.float64).eps * max(values[-1], 0))[::-1]
+    values, vectors = values[kept], vectors[:, kept]
+    return values, X.T @ (vectors / np.sqrt(values)) if n < d else vectors
 
 
 def pca_basis(X: Floats, most: int) -> Floats:
@@ -28,15 +50,8 @@ def pca_basis(X: Floats, most: int) -> Floats:
     Returns:
         (d, k) float64, orthonormal columns.
     """
-    X = centred(X)
-    n, d = X.shape
-    values, vectors = linalg.eigh(X @ X.T if n < d else X.T @ X)
-    order = np.argsort(values)[::-1][:most]
-    order = order[values[order] > max(n, d) * np.finfo(np.float64).eps * max(values[-1], 0)]
-    if n >= d:
-        return np.asarray(vectors[:, order])
-    directions = X.T @ (vectors[:, order] / np.sqrt(values[order]))
-    return np.asarray(linalg.qr(directions, mode="economic")[0] * 1.0) if len(order) else directions
+    directions = principal(centred(X), most)[1]
+    return np.asarray(linalg.qr(directions, mode="economic")[0]) if directions.size else directions
 
 
 def pls_basis(X: Floats, y: NDArray[np.intp], most: int) -> Floats:
@@ -95,14 +110,19 @@ def subspace_disagreement(source: Floats, target: Floats, most: int) -> Floats:
     Returns:
         (k,) in 0 to 1.
     """
-    bases = [pca_basis(X, most) for X in (source, target, np.concatenate([source, target]))]
-    least = min(basis.shape[1] for basis in bases)
+    return np.array(list(_disagreements(_three_bases(source, target, most))), np.float64)
+
+
+def _three_bases(source: Floats, target: Floats, most: int) -> list[Floats]:
+    return [pca_basis(X, most) for X in (source, target, np.concatenate([source, target]))]
+
+
+def _disagreements(bases: list[Floats]) -> Iterator[float]:
+    """D(1), D(2), ... from the bases of source, target and both together."""
     overlaps = [basis.T @ bases[2] for basis in bases[:2]]
-    found = np.empty(least)
-    for k in range(1, least + 1):
-        cosines = [linalg.svdvals(overlap[:k, :k])[-1] for overlap in overlaps]
-        found[k - 1] = np.mean(np.sqrt(np.clip(1 - np.square(cosines), 0, 1)))
-    return found
+    for k in range(1, min(basis.shape[1] for basis in bases) + 1):
+        cosines = [linalg.svdvals(overlap[:k, :k], check_finite=False)[-1] for overlap in overlaps]
+        yield float(np.mean(np.sqrt(np.clip(1 - np.square(cosines), 0, 1))))
 
 
 def choose_dimension(source: Floats, target: Floats, most: int) -> int:
@@ -118,11 +138,27 @@ def choose_dimension(source: Floats, target: Floats, most: int) -> int:
     Raises:
         AdaptError: a domain does not vary.
     """
-    found = subspace_disagreement(source, target, most)
-    if not len(found):
-        raise AdaptError("all rows of a domain are equal: there is no subspace to compare")
-    full = np.flatnonzero(found >= DISAGREES)
-    return int(full[0] if len(full) else found.argmax()) + 1
+    return _chosen(source, target, most)[0]
+
+
+def _chosen(source: Floats, target: Floats, most: int) -> tuple[int, list[Floats]]:
+    """The dimension, and bases of source and target of at least as many directions.
+
+    Domains disagree in full early: a few directions are looked at first, the time of all grows with their square.
+    """
+    few = min(FIRST_LOOK, most)
+    while True:
+        bases = _three_bases(source, target, few)
+        found: list[float] = []
+        for disagreement in _disagreements(bases):
+            found.append(disagreement)
+            if disagreement >= DISAGREES:
+                return len(found), bases[:2]
+        if not found:
+            raise AdaptError("all rows of a domain are equal: there is no subspace to compare")
+        if few == most:
+            return int(np.argmax(found)) + 1, bases[:2]
+        few = min(4 * few, most)
 
 
 def rank_of_domain(source: Floats, target: Floats, dimension: int | None = None) -> float:
@@ -139,9 +175,8 @@ def rank_of_domain(source: Floats, target: Floats, dimension: int | None = None)
     Raises:
         AdaptError: too few rows for the dimension.
     """
-    k = dimension_of(dimension, source, target, greatest_dimension(source, target, source.shape[1]))
-    bases = [pca_basis(X, k) for X in (source, target)]
-    check_dimension(k, bases)
+    most = greatest_dimension(source, target, source.shape[1])
+    _, bases = bases_of(dimension, source, target, most)
     angles, of_source, of_target = principal_angles(*bases)
     along = [np.asarray(X, np.float64) @ vectors for X, vectors in ((source, of_source), (target, of_target))]
     (m, v), (n, w) = ((projected.mean(axis=0), projected.var(axis=0)) for projected in along)
@@ -155,10 +190,19 @@ def greatest_dimension(source: Floats, target: Floats, room: int) -> int:
     return max(min(room, len(source) - 1, len(target) - 1), 1)
 
 
-def dimension_of(asked: int | None, source: Floats, target: Floats, most: int) -> int:
-    """The dimension asked for, or that of the subspace disagreement measure. Raises AdaptError."""
+def bases_of(asked: int | None, source: Floats, target: Floats, most: int) -> tuple[int, list[Floats]]:
+    """Bases (d, k) of source and target, k as asked for or by the subspace disagreement measure. Raises AdaptError."""
     if asked is None:
-        return choose_dimension(source, target, most)
+        k, bases = _chosen(source, target, most)
+    else:
+        k = check_asked(asked, source, target, most)
+        bases = [pca_basis(part, k) for part in (source, target)]
+    check_dimension(k, bases)
+    return k, [basis[:, :k] for basis in bases]
+
+
+def check_asked(asked: int, source: Floats, target: Floats, most: int) -> int:
+    """The dimension asked for. Raises AdaptError unless there is room for it."""
     if not 1 <= asked <= most:
         raise AdaptError(
             f"dimension = {asked!r}: give 1 to {most}; the source has {len(source)} rows, the target {len(target)}, "
@@ -167,10 +211,10 @@ def dimension_of(asked: int | None, source: Floats, target: Floats, most: int) -
     return asked
 
 
-def check_dimension(k: int, bases: list[Floats]) -> None:
+def check_dimension(k: int, bases: list[Floats], names: tuple[str, ...] = ("the source", "the target")) -> None:
     """Raise AdaptError unless each basis has k directions."""
-    for what, basis in zip(("source", "target"), bases, strict=True):
+    for what, basis in zip(names, bases, strict=True):
         if basis.shape[1] < k:
             raise AdaptError(
-                f"dimension = {k}: the {what} varies in {basis.shape[1]} directions; give at most that, or more rows"
+                f"dimension = {k}: {what} varies in {basis.shape[1]} directions; give at most that, or more rows"
             )

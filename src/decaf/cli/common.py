@@ -32,6 +32,11 @@ random_weights_option = click.option(
 )
 
 
+theme_option = click.option(
+    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Of the figure's page."
+)
+
+
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=1))

@@ -78,7 +78,7 @@ def learning_options(command: Command) -> Command:
 
 
 @contextmanager
-def steps_bar(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
+def steps_bar(total: int, quiet: bool, what: str = "fits") -> Iterator[Callable[[], None]]:
     """Yield a function to call after each step: a bar on a terminal, else a line on stderr now and then."""
     on_terminal = sys.stderr.isatty()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
@@ -91,7 +91,7 @@ def steps_bar(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
             done += 1
             progress.update(bar, completed=done)
             if not quiet and not on_terminal and time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
-                click.echo(f"{done} of {total} fits", err=True)
+                click.echo(f"{done} of {total} {what}", err=True)
                 last_line = time.monotonic()
 
         yield step

@@ -15,13 +15,17 @@ _COMMANDS = (
     "probe",
     "fit",
     "predict",
+    "adapt",
     "map",
     "explore",
     "search",
+    "groups",
     "reproduce",
     "nets",
     "layers",
     "profile",
+    "compare",
+    "units",
     "demo",
 )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from decaf.cli.common import json_option, print_json, print_table, progress_bar, random_weights_option
+from decaf.cli.common import json_option, print_json, print_table, random_weights_option
+from decaf.cli.reproduce_office import office
+from decaf.cli.reproducing import extraction_options, showing
 from decaf.viz.text import one_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -18,22 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--data", metavar="DIR", help="The folder of the pictures as the archive unpacks, or one above it."),
     click.option("-o", "--out", metavar="REPORT", required=True, help="A folder; run again to continue."),
-    click.option(
-        "--net", metavar="NAME|FILE.onnx", default="efficientnet-lite0", show_default=True, help="The network."
-    ),
-    random_weights_option,
-    click.option(
-        "--layer",
-        "layers",
-        metavar="L",
-        multiple=True,
-        help="A layer; repeat. By default three like DeCAF5 to DeCAF7 where the network has such.",
-    ),
-    click.option(
-        "--pool",
-        type=click.Choice(["none", "avg", "max"]),
-        help="For layers with positions; by default their mean, and for DeCAF5 every position, as in the paper.",
-    ),
+    *extraction_options,
     click.option("--features", metavar="DIR", default="", help="Features made before, with --resize warp."),
     click.option("--splits", "n_splits", metavar="N", type=click.IntRange(1), default=5, show_default=True),
     click.option("--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True),
@@ -43,7 +29,6 @@ _OPTIONS = (
         type=click.IntRange(2),
         help="Fewer training pictures of each class than the paper has.",
     ),
-    click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", show_default=True),
     click.option(
         "--dropout",
         metavar="P",
@@ -83,8 +68,11 @@ def reproduce() -> None:
 
     \b
     decaf reproduce caltech101 --data caltech-101 -o report
-    decaf reproduce sun397 --data SUN397 -o report --splits 2
+    decaf reproduce office --data office31 -o report
     """
+
+
+reproduce.add_command(office)
 
 
 @reproduce.command()
@@ -154,7 +142,7 @@ def tsne(data: str | None, out: str, project: str, perplexity: float, seed: int,
     settings = MapSettings(project=project, perplexity=perplexity, seed=seed)  # type: ignore[arg-type]
     request = Request(Path(data) if data else None, report_folder(out), settings=settings, **options)
     with share_bar(as_json) as tell:
-        found = map_layers(request, _showing(as_json), tell)
+        found = map_layers(request, showing(as_json), tell)
     files = write_tsne_report(found)
     if as_json:
         print_json(about(found) | {"files": files})
@@ -189,7 +177,7 @@ def _run(
     request = Request(Path(data) if data else None, report_folder(out), protocol=protocol, **options)
     if transforms:
         request = replace(request, transforms=tuple(dict.fromkeys(transforms)))
-    found = reproduce(task, request, _showing(as_json), _silent if as_json else _say_result)
+    found = reproduce(task, request, showing(as_json), _silent if as_json else _say_result)
     files = write_paper_report(found)
     if as_json:
         print_json(about(found) | {"files": files})
@@ -203,18 +191,6 @@ def _run(
     click.echo()
     for name, shows in files.items():
         click.echo(f"{Path(out) / name}: {shows}")
-
-
-def _showing(quiet: bool) -> Callable[[Any, Any], Any]:
-    @contextmanager
-    def show(job: Any, work: Any) -> Iterator[Callable[[int, int], None]]:
-        if not quiet:
-            layers = ", ".join(layer.name for layer in job.layers)
-            click.echo(f"{len(job.rows):,} pictures, {work.rows:,} to compute, {job.net.name}: {layers}", err=True)
-        with progress_bar(work.rows, quiet) as progress:
-            yield progress
-
-    return show
 
 
 def _say_result(result: Any) -> None:

@@ -162,7 +162,7 @@ def _asked(index: Any, images: tuple[str, ...], boxes: str, network: dict[str, A
     from decaf.features.feature_set import FeatureSet
     from decaf.features.folder import held
     from decaf.tasks.same_net import Network, plan_alike
-    from decaf.tasks.searching import Asked, alike, context_of, split_queries
+    from decaf.tasks.searching import alike, asked_row, context_of, split_queries
 
     there, pictures = split_queries(index, images, stored=not boxes)
     extracted = []
@@ -173,7 +173,7 @@ def _asked(index: Any, images: tuple[str, ...], boxes: str, network: dict[str, A
         with held(job.out, job.meta, job.rows, job.options) as work, progress_bar(work.rows, quiet) as progress:
             run(job, work, progress)
         features = FeatureSet.open(place)
-        extracted = [Asked(features.paths[row], features, row, False) for row in range(len(features))]
+        extracted = [asked_row(features, row) for row in range(len(features))]
     return [one for text in images for one in there.get(text, [])] + extracted
 
 

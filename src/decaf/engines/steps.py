@@ -101,6 +101,11 @@ def read_steps(
     return steps, tuple(layer.name for layer in on_the_way.values() if layer.name not in busy)
 
 
+def kind_of(operator: str) -> str:
+    """Which of `KINDS` an ONNX operator is."""
+    return _KIND_OF.get(operator, OTHER)
+
+
 class _Names:
     """From OpenVINO's names of operations to layers."""
 
@@ -165,7 +170,7 @@ def _step(counter: Any, operation: Any, layers: Sequence[Layer], labels: Mapping
         name = " → ".join((_source(operation, labels, names), _target(operation, labels, names)))
     else:
         name = _main(layers).name if layers else _unnamed(operation, names)
-        kind = kind or (_KIND_OF.get(_main(layers).kind, OTHER) if layers else OTHER)
+        kind = kind or (kind_of(_main(layers).kind) if layers else OTHER)
     parameters = sum(layer.parameters for layer in layers)
     parameter_bytes = parameters * _BYTES.get(precision, 4)
     return Step(

@@ -48,7 +48,8 @@ def _codes(values: NDArray[np.object_]) -> tuple[list[str], NDArray[np.int16]]:
     """Distinct texts in order, and which each row has. Of too many, the rarest count as unknown."""
     texts = np.array(["" if value is None else readable(value) for value in values], dtype=object)
     known = np.array([value is not None for value in values], dtype=bool)
-    names, inverse, counts = np.unique(texts[known].astype(str), return_inverse=True, return_counts=True)
+    # as objects: NumPy's own texts lose zero bytes at their end
+    names, inverse, counts = np.unique(texts[known], return_inverse=True, return_counts=True)
     kept = np.sort(np.argsort(-counts, kind="stable")[:MOST_CATEGORIES])
     number_of = np.full(len(names), -1, np.int16)
     number_of[kept] = np.arange(len(kept))

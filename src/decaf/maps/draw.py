@@ -109,7 +109,7 @@ def place(new: ArrayLike, X: ArrayLike, drawn: Map, progress: Progress | None = 
     if effective.method == "pca":
         found[finite] = _two(reduced)
     elif len(reduced):
-        found[finite] = place_new(reduced, reduction(of_landmarks), places, effective.perplexity, progress)
+        found[finite] = place_new(reduced, reduction(of_landmarks), places, progress)
     return found
 
 

@@ -1,7 +1,7 @@
 """How well classes hold together in features or on a map, and how far a map can be trusted, as numbers.
 
-All distances are Euclidean and exact: a few rows at a time against all rows. Where there are more than 10,000 rows, as
-many drawn at random are looked at, each still among all.
+All distances are Euclidean and exact: a few rows at a time against all rows. Where there are more than 10,000 rows,
+4,000 drawn at random are looked at, each still among all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 K = 10
-MOST_QUERIES = 10_000
+MOST_QUERIES, DRAWN = 10_000, 4_000
 _AT_ONCE = 2**23  # distances
 
 Rows = NDArray[np.intp]
@@ -44,6 +44,55 @@ class Quality:
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is measured of a map and of the features it was made of.
+
+    Attributes:
+        features, places: by what the rows are labelled with, and `across` for the first of these in other domains.
+        trust: trustworthiness; None where there are fewer than three rows.
+    """
+
+    features: Mapping[str, Quality]
+    places: Mapping[str, Quality]
+    trust: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Numbers:
+        """What `to_dict` gave."""
+
+        def qualities(of: str) -> dict[str, Quality]:
+            return {name: Quality(**one) for name, one in said[of].items()}
+
+        return cls(qualities("features"), qualities("places"), said["trust"])
+
+
+def number(
+    X: NDArray[Any], places: NDArray[np.float64], labels: Mapping[str, Labels], domains: Labels | None, seed: int = 0
+) -> Numbers:
+    """All that is measured of a map.
+
+    Args:
+        X: (n, d) features, transformed as for the map.
+        places: (n, 2) on the map.
+        labels: name -> (n,), as for `measure`; with domains, the first is also measured across them.
+        domains: (n,), or None.
+        seed: of the rows that are looked at where there are more than 10,000.
+    """
+    ways = dict(labels) if domains is None else {**labels, "domain": domains}
+
+    def all_of(Y: NDArray[Any]) -> dict[str, Quality]:
+        found = measure(Y, ways, seed=seed)
+        across = None if domains is None else measure_across(Y, next(iter(labels.values())), domains, seed=seed)
+        return found | ({"across": across} if across else {})
+
+    return Numbers(all_of(X), all_of(places), trustworthiness(X, places, seed=seed))
 
 
 def measure(X: NDArray[Any], labels: Mapping[str, Labels], k: int = K, seed: int = 0) -> dict[str, Quality]:
@@ -152,10 +201,10 @@ class _Way:
 
 
 def queries_of(n: int, seed: int) -> Rows:
-    """The rows that are looked at, sorted: all, or 10,000 of more."""
+    """The rows that are looked at, sorted: all, or 4,000 of more than 10,000."""
     if n <= MOST_QUERIES:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, MOST_QUERIES, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(n, DRAWN, replace=False))
 
 
 def _squared_distances(X: NDArray[Any], queries: Rows) -> Iterator[tuple[Rows, NDArray[Any]]]:

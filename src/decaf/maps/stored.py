@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from decaf.features.derived import Kept, Recipe, derive, rows_digest
 from decaf.features.feature_set import FeatureSet
 from decaf.maps.draw import Map, draw_map, place
+from decaf.maps.measures import Labels, Numbers, number
 from decaf.maps.settings import MapSettings
 from decaf.maps.tsne import Progress
+from decaf.probe.inputs import Transform
 
 _VERSION = 1  # of what a map is made with; a new one leaves old files alone
 _KEY = b"decaf map"
@@ -69,6 +71,47 @@ def placed_in(
         return Map(np.concatenate([base.coordinates, places]), landmark, settings, notes)
 
     return _kept([new], layer, "placed", parameters, make, settings)
+
+
+def numbers_of(
+    sets: Sequence[FeatureSet],
+    layer: str,
+    kept: Kept[Map],
+    labels: Mapping[str, Labels],
+    domains: Labels | None = None,
+) -> Numbers:
+    """What is measured of a map, read where it was measured before with the same labels. Raises as `map_of`.
+
+    Args:
+        sets, layer: what the map was made of.
+        kept: the map.
+        labels: name -> (n,) what each row is; None for a row of which nothing is known.
+        domains: (n,) which collection each row is of, or None.
+    """
+
+    def write(path: Path) -> None:
+        rows, settings = kept.value.drawn, kept.value.settings
+        X = vectors(sets, layer)[rows]
+        X = Transform.fit(settings.transform, X, np.ones(len(X)))(X)
+        ways = {name: values[rows] for name, values in labels.items()}
+        among = None if domains is None else domains[rows]
+        found = number(X, kept.value.coordinates[rows], ways, among, settings.seed)
+        path.write_text(json.dumps(found.to_dict()), encoding="utf-8")
+
+    said = (
+        [(name, values.tolist()) for name, values in labels.items()],
+        domains if domains is None else domains.tolist(),
+    )
+    known = hashlib.sha256(repr(said).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    parameters = {"map": kept.path.name, "labels": known, "version": _VERSION}
+    return derive(sets[-1], layer, Recipe("numbers", write, _read_numbers, parameters, ".json")).value
+
+
+def _read_numbers(path: Path) -> Numbers:
+    try:
+        return Numbers.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no numbers: {error}") from None
 
 
 def _digest(features: FeatureSet) -> str:

@@ -29,6 +29,7 @@ from decaf.probe.path import Labelled, Path, Settings
 from decaf.probe.team import calm_blas
 
 DEFAULT_CS = tuple(float(C) for C in 10.0 ** np.linspace(-4, -1, 7))
+_ROUNDING = 1e-9
 HELD_OUT = 6  # one image in six is held out: 5 of 30, 8 of 50
 
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -44,7 +45,7 @@ class LinearProbeCV(LinearClassifier):
     Only the training set is seen. By default one image in six of each class is held out, at random: 25 / 5 of 30 and
     42 / 8 of 50, as in the DeCAF paper. All values of C are one warm-started path, all folds share one Gram or
     covariance matrix, and the refit starts from the solution of a fold. Accuracy is the mean over the classes;
-    of equal ones the smaller C, and the earlier transform, wins.
+    of equal ones the smaller C (or the one nearest to `C_preferred`), and the earlier transform, wins.
 
     Args:
         loss: `svm` or `logistic`; see `LinearProbe`.
@@ -53,8 +54,10 @@ class LinearProbeCV(LinearClassifier):
             (train, validation); or a scikit-learn splitter.
         transforms: the transforms to choose from.
         C_fixed: C where there is nothing to validate on: one image per class. A NothingToValidate warning says so.
-        dropout, dropout_form, n_copies, class_weight, tol, max_iter, n_jobs: as in `LinearProbe`.
+        dropout, dropout_form, n_copies, class_weight, fit_intercept, tol, max_iter, n_jobs: as in `LinearProbe`.
         random_state: seed of the held-out images and of the dropout masks.
+        C_preferred: of values with equal accuracy take the one with the smallest ratio to this; None: the smallest.
+            With a few held-out images many are equal, and the smallest is far from what they cannot tell apart.
 
     Attributes:
         C_: the chosen C.
@@ -74,10 +77,12 @@ class LinearProbeCV(LinearClassifier):
         dropout_form: str = "copies",
         n_copies: int = 4,
         class_weight: str | Mapping[Any, float] | None = None,
+        fit_intercept: bool = True,
         tol: float = 1e-4,
         max_iter: int = 1000,
         n_jobs: int | None = None,
         random_state: Any = None,
+        C_preferred: float | None = None,
     ) -> None:
         self.loss = loss
         self.Cs = Cs
@@ -88,10 +93,12 @@ class LinearProbeCV(LinearClassifier):
         self.dropout_form = dropout_form
         self.n_copies = n_copies
         self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.C_preferred = C_preferred
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearProbeCV:
         """Choose and refit.
@@ -120,7 +127,7 @@ class LinearProbeCV(LinearClassifier):
     def _Cs(self) -> list[float]:
         scale = 10 if self.loss == "logistic" else 1
         Cs = [C * scale for C in DEFAULT_CS] if self.Cs is None else list(self.Cs)
-        for C in (*Cs, self.C_fixed):
+        for C in (*Cs, self.C_fixed, *(() if self.C_preferred is None else (self.C_preferred,))):
             check_C(C)
         if not Cs or not len(self.transforms):
             raise ProbeError("Cs and transforms must name at least one each")
@@ -188,11 +195,19 @@ class _Search:
             for fold in self.folds:
                 got, starts = self._fold(path, features, fold, Cs)
                 table[number] += got / len(self.folds)
-            C = int(table[number].argmax())
+            C = self._best_C(table[number], Cs)
             if table[number, C] > self.best[0]:
                 self.best, self.path, self.transform = (table[number, C], number, C), path, transform
                 self.starts = {(number, C): starts[C]}
         return table
+
+    def _best_C(self, accuracies: Floats, Cs: list[float]) -> int:
+        """Of equal ones the first, or the nearest to the preferred one; sums in another order are equal as well."""
+        preferred = self.owner.C_preferred
+        if preferred is None:
+            return int(accuracies.argmax())
+        best = np.flatnonzero(accuracies >= accuracies.max() - _ROUNDING)
+        return int(best[np.abs(np.log(np.array(Cs)[best] / preferred)).argmin()])
 
     def refit(self, Cs: list[float]) -> None:
         """Fit the chosen C and transform on all rows, from the solution of the last fold."""

@@ -43,6 +43,7 @@ class Design:
         X: (n, d), the features `A` was made from.
         shift: (d,), subtracted from the features first, where the bias is free.
         factor: (m, m) lower-triangular float64; None in the primal.
+        ones: the value of the feature that is the bias.
     """
 
     A: Floats
@@ -51,6 +52,7 @@ class Design:
     X: Floats
     shift: Floats | None
     factor: Floats | None
+    ones: float = 1.0
 
     def take_gram(self, rows: NDArray[np.intp]) -> Floats:
         """The Gram matrix of some rows, from the one kept or computed."""
@@ -63,13 +65,13 @@ class Design:
         """Weights (classes, r) in the solver's coordinates as float64 coefficients (classes, d), biases (classes,)."""
         inner = weights.astype(np.float64)
         if self.factor is None:
-            coef, bias = inner[:, :-1], inner[:, -1]
+            coef, bias = inner[:, :-1], inner[:, -1] * self.ones
         elif self.shift is not None:
             dual = solve_triangular(self.factor, inner[:, :-1].T, lower=True, trans=1).T
             coef, bias = dual @ self.X - np.outer(dual.sum(axis=1), self.shift), inner[:, -1]
         else:
             dual = solve_triangular(self.factor, inner.T, lower=True, trans=1).T
-            coef, bias = dual @ self.X, dual.sum(axis=1)
+            coef, bias = dual @ self.X, dual.sum(axis=1) * self.ones
         return coef, bias if self.shift is None else bias - coef @ self.shift
 
 
@@ -108,6 +110,7 @@ class Wanted:
         dtype: float32 or float64, of everything but the Cholesky factor.
         wild: columns are badly scaled: precondition with the covariance itself where it is small enough.
         cores: how many work on it.
+        ones: the value of the feature that is the bias; 0 for no bias.
     """
 
     free_bias: bool
@@ -115,6 +118,7 @@ class Wanted:
     dtype: Any
     wild: bool = False
     cores: int = 1
+    ones: float = 1.0
 
 
 def make_design(X: Floats, weights: Floats, wanted: Wanted) -> Design:
@@ -125,21 +129,21 @@ def make_design(X: Floats, weights: Floats, wanted: Wanted) -> Design:
 
 def _dual(X: Floats, weights: Floats, wanted: Wanted, workers: Team) -> Design:
     shift = _shift(X, wanted)
-    gram = _gram(X, shift, workers)
+    gram = _gram(X, shift, wanted.ones, workers)
     factor = _factor(gram)
     A = np.ascontiguousarray(factor if shift is None else _with_ones(factor), wanted.dtype)
     kept = gram.astype(wanted.dtype) if wanted.newton else None
-    return Design(A, spectrum_of(A, weights, wanted), kept, X, shift, factor)
+    return Design(A, spectrum_of(A, weights, wanted), kept, X, shift, factor, wanted.ones)
 
 
 def _primal(X: Floats, weights: Floats, wanted: Wanted, workers: Team) -> Design:
     A, shift = features_of(X, wanted)
     if not wanted.newton or len(X) > GRAM_ROWS:
-        return Design(A, spectrum_of(A, weights, wanted), None, X, shift, None)
+        return Design(A, spectrum_of(A, weights, wanted), None, X, shift, None, wanted.ones)
     kept = np.zeros((len(A), len(A)), wanted.dtype)
     *_, spectrum = workers.do(*_products(A, kept), lambda: spectrum_of(A, weights, wanted))
     assert spectrum is not None
-    return Design(A, spectrum, kept, X, shift, None)
+    return Design(A, spectrum, kept, X, shift, None, wanted.ones)
 
 
 def _shift(X: Floats, wanted: Wanted) -> Floats | None:
@@ -148,7 +152,7 @@ def _shift(X: Floats, wanted: Wanted) -> Floats | None:
 
 def features_of(X: Floats, wanted: Wanted) -> tuple[Floats, Floats | None]:
     """Features, centred where the bias is free, and last a column of ones: (n, d + 1); and what was subtracted."""
-    A, shift = _with_ones(X, wanted.dtype), _shift(X, wanted)
+    A, shift = _with_ones(X, wanted.dtype, wanted.ones), _shift(X, wanted)
     if shift is not None:
         A[:, :-1] = X - shift if X.dtype == np.float64 else A[:, :-1] - shift.astype(wanted.dtype)
     return A, shift
@@ -170,22 +174,22 @@ def _products(part: Floats, gram: Floats) -> tuple[Callable[[], None], Callable[
     return across, within
 
 
-def _with_ones(X: Floats, dtype: Any = np.float64) -> Floats:
+def _with_ones(X: Floats, dtype: Any = np.float64, ones: float = 1.0) -> Floats:
     A = np.empty((len(X), X.shape[1] + 1), dtype)
     A[:, :-1] = X
-    A[:, -1] = 1
+    A[:, -1] = ones
     return A
 
 
-def _gram(X: Floats, shift: Floats | None, workers: Team) -> Floats:
-    """(X - shift)(X - shift)^T, or X X^T + 1 for the bias that is a feature, in float64."""
+def _gram(X: Floats, shift: Floats | None, ones: float, workers: Team) -> Floats:
+    """(X - shift)(X - shift)^T, or X X^T + ones^2 for the bias that is a feature, in float64."""
     gram = np.zeros((len(X), len(X)))
     for start in range(0, X.shape[1], 1024):
         part = X[:, start : start + 1024].astype(np.float64)
         if shift is not None:
             part -= shift[start : start + 1024]
         workers.do(*_products(part, gram))
-    return gram if shift is not None else gram + 1
+    return gram if shift is not None else gram + ones**2
 
 
 def _factor(gram: Floats) -> Floats:

@@ -111,6 +111,7 @@ class LinearProbe(LinearClassifier):
         n_copies: how many masked copies; the loss is their mean.
         transform: `none`; `sqrt`: sign(x) sqrt|x|; `l2`: rows of length 1; `standardize`: mean 0, deviation 1.
         class_weight: None, `balanced` or {class: weight}, as in the scikit-learn class of the same loss.
+        fit_intercept: with a bias.
         tol: relative gap to stop at.
         max_iter: iterations for one class at most; ConvergenceWarning when that is too few.
         n_jobs: cores; None or -1: all.
@@ -138,6 +139,7 @@ class LinearProbe(LinearClassifier):
         n_copies: int = 4,
         transform: str = "none",
         class_weight: str | Mapping[Any, float] | None = None,
+        fit_intercept: bool = True,
         tol: float = 1e-4,
         max_iter: int = 1000,
         n_jobs: int | None = None,
@@ -150,6 +152,7 @@ class LinearProbe(LinearClassifier):
         self.n_copies = n_copies
         self.transform = transform
         self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
         self.n_jobs = n_jobs
@@ -212,7 +215,7 @@ def checked_settings(estimator: Any) -> Settings:
         raise ProbeError(f"n_copies = {estimator.n_copies!r}: give 1 or more")
     if not estimator.tol > 0:
         raise ProbeError(f"tol = {estimator.tol!r}: give a number above 0")
-    return Settings(estimator.loss, estimator.tol, estimator.max_iter, estimator.n_jobs)
+    return Settings(estimator.loss, estimator.tol, estimator.max_iter, estimator.n_jobs, bool(estimator.fit_intercept))
 
 
 def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Floats, NDArray[Any], Floats]:

@@ -136,7 +136,7 @@ def secant(
         low, low_slope = np.where(down, t, low), np.where(down, here, low_slope)
         closed = np.isfinite(high)
         width = np.where(closed, high - low, 0)
-        rise = np.where(closed, high_slope - low_slope, 1)
+        rise = np.where(high_slope > low_slope, high_slope - low_slope, 1)  # else rounding is all there is
         t = np.where(ended, t, np.where(closed, low - low_slope * width / rise, 2 * t)).astype(t.dtype)
     return t, evaluate(t)[0]
 

@@ -34,6 +34,7 @@ class Settings:
     tol: float = 1e-4
     max_iter: int = 1000
     n_jobs: int | None = None
+    fit_intercept: bool = True
 
 
 @dataclass
@@ -88,7 +89,8 @@ class Path:
     def _wanted(self, dtype: Any) -> Wanted:
         svm, wild = self.settings.loss == "svm", len(self.bad_columns) > 0
         cores = cores_for(self.settings.n_jobs) if self.data.X.size > DESIGN_CORES_FROM else 1
-        return Wanted(not svm, svm, dtype, wild, cores)
+        bias = self.settings.fit_intercept
+        return Wanted(bias and not svm, svm, dtype, wild, cores, float(bias))
 
     def solve(
         self, Cs: Sequence[float], rows: NDArray[np.intp] | None = None, start: Floats | None = None

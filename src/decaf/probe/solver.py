@@ -183,7 +183,7 @@ def minimise(problem: Problem, c: float, start: Point, tol: float, max_iter: int
     for iteration in range(max_iter + 1):
         got = state.ready or state.loss.evaluate(state.margins)
         here = _gradient(problem, state, got, c)
-        if isinstance(loss, Softmax) and here.gap.item() <= tol:
+        if isinstance(loss, Softmax) and problem.spectrum.free_bias and here.gap.item() <= tol:
             got, here = _settle(problem, state, loss, c)
         gaps[left], iterations[left] = here.gap[:, 0], iteration
         open_ = here.gap[:, 0] > tol

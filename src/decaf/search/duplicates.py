@@ -64,9 +64,9 @@ def find_duplicates(index: Index, threshold: float, advance: Advance | None = No
     files = _numbered(features.checksums)
     joined = _Joined(len(features))
     rows = np.flatnonzero(index.matrix.usable & (index.matrix.norms > 0))
-    first, others = _of_two_pictures(_equal_rows(index.matrix, rows), pictures)
+    first, others = _of_several_pictures(_equal_rows(index.matrix, rows), pictures)
     joined.join(first, others)
-    joined.join(*_of_two_pictures(_equal_files(files, features.broken), pictures))
+    joined.join(*_of_several_pictures(_equal_files(files, features.broken), pictures))
     left = np.setdiff1d(rows, others, assume_unique=True)
     for pair in _alike(index.matrix, index.sketch, left, threshold, joined, pictures, advance):
         joined.join(*pair)
@@ -132,6 +132,13 @@ def _with_first(keys: NDArray[np.int64]) -> Pairs:
     first = firsts[inverse]
     others = np.flatnonzero(first != np.arange(len(keys)))
     return first[others], others
+
+
+def _of_several_pictures(pairs: Pairs, pictures: NDArray[np.intp]) -> Pairs:
+    """Rows with their first ones, but for those that are equal to rows of their own picture only."""
+    first, others = pairs
+    several = np.isin(first, first[pictures[first] != pictures[others]])
+    return first[several], others[several]
 
 
 def _of_two_pictures(pairs: Pairs, pictures: NDArray[np.intp]) -> Pairs:

@@ -55,12 +55,12 @@ def by_bounds(matrix: Matrix, query: Query, k: int, upper: NDArray[np.float64]) 
         upper: (n,) no less than the cosine of each row to the query.
     """
     k = min(k, int(query.allowed.sum()))
+    if k == 0:
+        return np.empty(0, np.intp), np.empty(0)
     bounds = query.bound(matrix.norms, upper)
     first = min(max(_FIRST, 2 * k), len(bounds))
     start = np.argpartition(-bounds, first - 1)[:first]
     rows, keys = top(start, _keys_of_allowed(matrix, query, start), k)
-    if k == 0:
-        return rows, keys
     left = np.flatnonzero(query.allowed & (bounds >= keys[-1]))
     left = np.setdiff1d(left, start, assume_unique=True)
     left = left[np.argsort(-bounds[left], kind="stable")]

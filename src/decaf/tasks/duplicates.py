@@ -12,8 +12,8 @@ from decaf.features.feature_set import FeatureSet
 from decaf.search.duplicates import Group
 from decaf.tasks.pictures import Pictures
 
-_GROUPS_SHOWN = 12
-_WIDEST = 7  # pictures of a group on the sheet
+_GROUPS_SHOWN = 24
+_COLUMNS = 8
 
 
 def group_records(features: FeatureSet, groups: Sequence[Group]) -> list[list[dict[str, Any]]]:
@@ -34,15 +34,16 @@ def group_records(features: FeatureSet, groups: Sequence[Group]) -> list[list[di
 
 
 def write_duplicates_sheet(features: FeatureSet, groups: Sequence[Group], threshold: float, out: Path) -> int:
-    """Draw the first groups, one in a row. Returns how many pictures could not be shown."""
+    """Draw the first groups, each after the other. Returns how many pictures could not be shown."""
     from decaf.viz.sheet import Tile, save_sheet
 
     pictures = Pictures(features)
     shown = groups[:_GROUPS_SHOWN]
-    columns = min(max((len(group.rows) for group in shown), default=1), _WIDEST)
     tiles: list[Tile | None] = []
     for group in shown:
-        rows = group.rows[:columns]
+        rows = group.rows[:_COLUMNS]
+        left_in_line = -len(tiles) % _COLUMNS
+        tiles += [None] * left_in_line if left_in_line < len(rows) else []
         left = len(group.rows) - len(rows)
         paths = features[list(rows)].paths
         for place, (row, path) in enumerate(zip(rows, paths, strict=True)):
@@ -51,6 +52,5 @@ def write_duplicates_sheet(features: FeatureSet, groups: Sequence[Group], thresh
             same = "same file" if group.same_file[place] else ""
             notes = (", ".join(filter(None, (said, same, more))), os.path.basename(os.path.dirname(path)))
             tiles.append(Tile(partial(pictures.load, row), os.path.basename(path), notes, place == 0))
-        tiles += [None] * (-len(tiles) % max(columns, 3))
     many = f"{len(shown)} of {len(groups):,} groups" if len(groups) > len(shown) else f"{len(groups)} groups"
-    return save_sheet(f"{many} of nearly the same pictures: cosine {threshold:g} or more", tiles, out, columns)
+    return save_sheet(f"{many} of nearly the same pictures: cosine {threshold:g} or more", tiles, out, _COLUMNS)

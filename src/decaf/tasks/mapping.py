@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from decaf.errors import MapError, SettingsDiffer, UnknownName
 from decaf.features.derived import Kept
 from decaf.features.feature_set import FeatureSet
 from decaf.features.settings import refuse_difference
-from decaf.maps import Map, MapSettings, Quality, map_of, measure, measure_across, placed_in, trustworthiness
-from decaf.maps.stored import vectors
-from decaf.probe.inputs import Transform
+from decaf.maps import Map, MapSettings, Quality, map_of, numbers_of, placed_in
 from decaf.tasks.grouping import Groups, known_groups, read_groups
 from decaf.tasks.model import Model
 from decaf.tasks.targets import read_targets
@@ -114,8 +112,8 @@ class Mapped:
     drawn: Map
     file: Path
     made: bool
-    features: dict[str, Quality]
-    places: dict[str, Quality]
+    features: Mapping[str, Quality]
+    places: Mapping[str, Quality]
     trust: float | None
 
 
@@ -230,28 +228,8 @@ def keep_map(points: Points, layer: str, request: Request, tell: Tell) -> Kept[M
 
 
 def _mapped(points: Points, layer: str, request: Request, tell: Tell) -> Mapped:
-    settings, kept = request.settings, keep_map(points, layer, request, tell)
-    rows = kept.value.drawn
-    X = vectors(points.sets, layer)[rows]
-    X = Transform.fit(settings.transform, X, np.ones(len(X)))(X)
-    places = kept.value.coordinates[rows]
-    kinds = {"label": points.labels, "group": points.groups}
-    if points.has_domains:
-        kinds["domain"] = points.domains
-    known = {kind: values[rows] for kind, values in kinds.items() if values is not None}
-    return Mapped(
-        layer,
-        X.shape[1],
-        kept.value,
-        kept.path,
-        kept.built,
-        _measured(X, known, settings.seed),
-        _measured(places, known, settings.seed),
-        trustworthiness(X, places, seed=settings.seed),
-    )
-
-
-def _measured(X: NDArray[Any], known: dict[str, NDArray[np.object_]], seed: int) -> dict[str, Quality]:
-    found = measure(X, known, seed=seed)
-    across = measure_across(X, known["label"], known["domain"], seed=seed) if "domain" in known else None
-    return found | ({"across": across} if across else {})
+    kept = keep_map(points, layer, request, tell)
+    labels = {"label": points.labels} | ({"group": points.groups} if points.groups is not None else {})
+    numbers = numbers_of(points.sets, layer, kept, labels, points.domains if points.has_domains else None)
+    size = math.prod(points.sets[0].shape(layer))
+    return Mapped(layer, size, kept.value, kept.path, kept.built, numbers.features, numbers.places, numbers.trust)

@@ -25,7 +25,8 @@ from decaf.tasks.grid import (
 from decaf.tasks.machine import machine, versions
 from decaf.tasks.report import Figure, Page, Points, Section, Table, Text, write_page
 from decaf.tasks.reproduce import SPLITS, Reproduction
-from decaf.tasks.task import Published
+from decaf.tasks.steps import Step
+from decaf.tasks.task import Number, Published
 from decaf.viz.benchmark import Dot, Reference, save_curves, save_dots
 
 JSON, DOTS, CURVES = "report.json", "settings.png", "curve.png"
@@ -127,7 +128,7 @@ def table_of(found: Reproduction) -> tuple[list[str], list[list[str]]]:
         name = Setting("", loss, float(dropout), transform).classifier
         ours = [_ours(found, layer, loss, dropout, transform) for layer in found.layers]
         printed = published.table.get((loss, dropout)) if transform == "none" else None
-        rows.append([name, *ours, *map(_printed, printed or [None] * len(published.layers)), ""])
+        rows.append([name, *ours, *map(as_printed, printed or [None] * len(published.layers)), ""])
     for who, value, source in published.others:
         blank = [""] * (len(found.layers) + len(published.layers))
         rows.append([f"{who}, {source}", *blank, f"{value:g}"])
@@ -154,8 +155,9 @@ def percent(summary: Summary) -> str:
     return f"{100 * summary.mean:.2f}" + ("" if math.isnan(summary.std) else f" ± {100 * summary.std:.2f}")
 
 
-def _printed(number: tuple[float, float] | None) -> str:
-    return "" if number is None else f"{number[0]:.2f} ± {number[1]:g}"
+def as_printed(number: Number | None) -> str:
+    """A published number, as precise as it was printed."""
+    return "" if number is None else f"{number[0]:.2f} ± {number[1]:.1f}"
 
 
 # -- figures ------------------------------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ def _page(found: Reproduction) -> Page:
         Section("Did dropout help?", list(_dropout(found))),
         *([Section("Accuracy against training pictures", list(_curve(found)))] if found.curves else []),
         Section("Settings", [Table("", ("", ""), list(_settings(found)), kind="table")]),
-        Section("Time", [_times(found)]),
+        Section("Time", [times(found.steps, found.computed)]),
         Section("Notes and warnings", list(_remarks(found))),
     ]
     return Page(f"{found.task.title} with deep features", lead, sections)
@@ -368,9 +370,10 @@ def _range(Cs: Sequence[float], scale: float) -> str:
     return f"{Cs[0] * scale:g} to {Cs[-1] * scale:g} in {len(Cs)} steps"
 
 
-def _times(found: Reproduction) -> Table:
-    rows = [[step.name, f"{step.seconds:.1f}", f"{step.cpu:.1f}"] for step in found.steps]
-    note = "" if found.computed else " The features were there already."
+def times(steps: Sequence[Step], computed: int) -> Table:
+    """What took how long; `computed`: pictures whose features were computed in this run."""
+    rows = [[step.name, f"{step.seconds:.1f}", f"{step.cpu:.1f}"] for step in steps]
+    note = "" if computed else " The features were there already."
     return Table(f"Seconds; processor time is that of all threads.{note}", ("step", "wall", "processor"), rows)
 
 

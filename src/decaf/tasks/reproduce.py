@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
-import time
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from decaf.errors import SettingsDiffer, TaskError
-from decaf.features.extract import Job, plan, run
+from decaf.errors import TaskError
 from decaf.features.feature_set import FeatureSet
-from decaf.features.folder import Work, held
-from decaf.features.options import Options
-from decaf.features.pipeline import Progress
 from decaf.files import write_atomically
 from decaf.images.find import find_images
 from decaf.nets.cut import Pool
 from decaf.nets.net import Net
-from decaf.nets.registry import DEFAULT_NET, load_net
+from decaf.nets.registry import DEFAULT_NET
 from decaf.probe import write_splits
 from decaf.tasks.grid import (
     Curve,
@@ -35,9 +25,10 @@ from decaf.tasks.grid import (
     run_grid,
     settings_of,
 )
+from decaf.tasks.steps import Clock, Step, counted, noted
 from decaf.tasks.task import Protocol, Sample, Task
+from decaf.tasks.warped import Extraction, Show, extract_warped, refuse_other_preparation
 
-Show = Callable[[Job, Work], AbstractContextManager[Progress]]
 FEATURES, PICTURES, SPLITS = "features", "pictures.txt", "splits.json"
 
 
@@ -72,15 +63,6 @@ class Request:
     copies: int = 0
     transforms: tuple[str, ...] = ("none", "sqrt")
     protocol: Protocol = field(default_factory=Protocol)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a part of the work took: wall time, and processor time of all threads, in seconds."""
-
-    name: str
-    seconds: float
-    cpu: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +115,7 @@ def reproduce(task: Task, request: Request, show: Show, on_result: OnResult) -> 
         ProbeError: a class has too few pictures, or a setting is unusable.
         DecafError: what `extract` raises.
     """
-    clock = _Clock()
+    clock = Clock()
     with clock.step("features"):
         features, folder, computed = _features(task, request, show)
     broken = [(str(features.paths[row]), str(features.errors[row])) for row in features.broken.nonzero()[0]]
@@ -144,38 +126,14 @@ def reproduce(task: Task, request: Request, show: Show, on_result: OnResult) -> 
     write_splits(request.out / SPLITS, sample.splits, names)
     layers = _layers(features, request)
     settings = settings_of(layers, request.transforms, request.dropout, request.copies)
-    with _noted() as notes:
+    with noted() as notes:
         with clock.step("classifiers"):
             results = run_grid(features.X, sample.y, sample.splits, settings, request.protocol.seed, on_result)
         with clock.step("learning curve"):
             curves = _curves(task, request, features, sample, results) if task.curve else []
     return Reproduction(
-        task, request, features.meta, computed, broken, sample, names, results, curves, clock.steps, _counted(notes)
+        task, request, features.meta, computed, broken, sample, names, results, curves, clock.steps, counted(notes)
     )
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        wall, cpu = time.perf_counter(), time.process_time()
-        yield
-        self.steps.append(Step(name, time.perf_counter() - wall, time.process_time() - cpu))
-
-
-@contextmanager
-def _noted() -> Iterator[list[warnings.WarningMessage]]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")  # one-shot
-        yield caught
-
-
-def _counted(caught: Sequence[warnings.WarningMessage]) -> list[str]:
-    texts = Counter(" ".join(str(warning.message).split()) for warning in caught)
-    return [text if times == 1 else f"{text} ({times} times)" for text, times in texts.items()]
 
 
 def _features(task: Task, request: Request, show: Show) -> tuple[FeatureSet, Path, int]:
@@ -200,47 +158,8 @@ def _extracted(task: Task, request: Request, folder: Path, show: Show) -> tuple[
         source = request.out / PICTURES
         chosen = "".join(f"{listing.path(int(row))}\n" for row in sample.rows)
         write_atomically(source, os.fsencode(chosen))
-    net = request.net if isinstance(request.net, Net) else load_net(request.net, random_weights=request.random_weights)
-    layers, pool = default_layers(net)
-    options = Options(
-        precision=request.precision,
-        resize="warp",
-        pool=request.pool or ("avg" if request.layers else pool),
-    )
-    out = request.out / FEATURES
-    job = plan(source, net, request.layers or layers, out, options)
-    with held(out, job.meta, job.rows, options) as work, show(job, work) as progress:
-        run(job, work, progress)
-    return FeatureSet.open(out), work.rows
-
-
-def default_layers(net: Net) -> tuple[list[str], Pool]:
-    """Three layers like the paper's DeCAF5 to DeCAF7, and how to pool them.
-
-    Those of the paper, with every position, where the network has them. Of a network of blocks: two thirds into
-    its blocks, and the last block, both averaged over positions, and the network's default layer. Of others: the
-    default layer.
-    """
-    paper = ["DeCAF5", "DeCAF6", "DeCAF7"]
-    if set(paper) <= {alias for layer in net.layers for alias in layer.aliases}:
-        return paper, "none"
-    blocks = [layer.name for layer in net.layers if re.fullmatch(r"block\d+", layer.name)]
-    if len(blocks) < 3:
-        return [net.default_layer], "avg"
-    return [blocks[math.ceil(len(blocks) * 2 / 3) - 1], blocks[-1], net.default_layer], "avg"
-
-
-def refuse_other_preparation(features: FeatureSet) -> None:
-    """Raise SettingsDiffer unless pictures were warped, whole, decoded in full and seen at their centre."""
-    settings = features.meta["settings"]
-    paper = {"views": "center", "regions": "whole", "decoding": "full"}
-    found = {"resize": features.preprocess.resize} | {name: settings[name] for name in paper}
-    for name, wanted in ({"resize": "warp"} | paper).items():
-        if found[name] != wanted:
-            raise SettingsDiffer(
-                f"{features.folder} was made with {name} {found[name]}, the paper has {wanted}: "
-                "leave out --features, or extract with --resize warp and the other options at their defaults"
-            )
+    wanted = Extraction(request.net, request.random_weights, request.layers, request.pool, request.precision)
+    return extract_warped(source, wanted, request.out / FEATURES, show)
 
 
 def _layers(features: FeatureSet, request: Request) -> list[str]:

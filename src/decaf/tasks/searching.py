@@ -32,13 +32,11 @@ class Asked:
         name: its path, and what tells it from other rows of the same picture.
         features: where its vector lies; the searched set, another one, or one that was just extracted.
         row: which row of it.
-        stored: whether it was there before.
     """
 
     name: str
     features: FeatureSet
     row: int
-    stored: bool
 
     @property
     def error(self) -> str | None:
@@ -55,11 +53,19 @@ def check_sheet(path: str) -> None:
         raise SearchError(f"{path}: a sheet is a PNG file, name it so")
 
 
+def sheet_folder(path: str) -> None:
+    """Make a folder for sheets. Raises SearchError where it cannot be."""
+    with writing_sheet(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def writing_sheet(path: str) -> Iterator[None]:
     """Turn what the system says of a file into a SearchError."""
     try:
         yield
+    except FileExistsError:
+        raise SearchError(f"{path} is a file: name a folder") from None
     except OSError as error:
         raise SearchError(f"cannot write {path} ({error.strerror or error}): make room or name another file") from None
 
@@ -92,7 +98,7 @@ def split_queries(index: Index, texts: Sequence[str], stored: bool = True) -> tu
     there = {text: rows for text in texts if (rows := _row_of(index, text))}
     rest = [text for text in texts if text not in there]
     in_set = _rows_of_paths(index.features, rest) if stored else {}
-    there |= {text: [_asked(index.features, row) for row in rows] for text, rows in in_set.items()}
+    there |= {text: [asked_row(index.features, row) for row in rows] for text, rows in in_set.items()}
     return there, [text for text in rest if text not in in_set]
 
 
@@ -108,13 +114,19 @@ def _row_of(index: Index, text: str) -> list[Asked]:
         refuse_other_features(index, features)
     if int(row) >= len(features):
         raise UnknownName(f"{features.folder} has no row {row}: name one of 0 to {len(features) - 1:,}")
-    return [_asked(features, int(row))]
+    return [asked_row(features, int(row))]
 
 
-def _asked(features: FeatureSet, row: int) -> Asked:
-    texts = {name: values[0] for name, values in features[[row]].texts.items()}
-    parts = [texts[name] for name in ("region", "view") if name in texts]
-    return Asked(" ".join([str(texts["path"]), *map(str, parts)]), features, row, True)
+def asked_row(features: FeatureSet, row: int) -> Asked:
+    """A row of a feature set, to be searched for."""
+    return Asked(_names(features[[row]])[0], features, row)
+
+
+def _names(features: FeatureSet) -> list[str]:
+    """Paths, and what tells a row from others of the same picture."""
+    texts = features.texts
+    columns = [texts[name] for name in ("path", "region", "view") if name in texts]
+    return [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
 
 
 def _rows_of_paths(features: FeatureSet, texts: Sequence[str]) -> dict[str, list[int]]:
@@ -245,17 +257,15 @@ def write_search_sheet(answers: Answers, out: Path) -> int:
     tiles: list[Tile | None] = []
     for asked, error, found in rows:
         label = asked.features[[asked.row]].labels[0]
-        tiles.append(Tile(_pixels(asked), os.path.basename(asked.name), (error or "query", label or ""), True))
-        labels = index.features[[row for row, _ in found]].labels
-        paths = index.features[[row for row, _ in found]].paths
-        for label, path, (row, score) in zip(labels, paths, found, strict=True):
-            name = os.path.basename(path)
+        tiles.append(Tile(_pixels(asked), _short(asked.name), (error or "query", label or ""), True))
+        shown = index.features[[row for row, _ in found]]
+        for label, name, (row, score) in zip(shown.labels, map(_short, _names(shown)), found, strict=True):
             tiles.append(Tile(partial(stored.load, row), label or name, (f"{score:.3f}", name if label else "")))
         tiles += [None] * (-len(tiles) % columns)
-    shown = f"{len(rows)} of {len(answers.asked)} queries" if len(answers.asked) > len(rows) else ""
+    many = f"{len(rows)} of {len(answers.asked)} queries" if len(answers.asked) > len(rows) else ""
     what = "cosine similarity" if index.metric == "cosine" else "Euclidean distance"
     title = f"The nearest of {int(index.matrix.usable.sum()):,} rows: {what}, layer {index.layer}"
-    return save_sheet(f"{title}; {shown}" if shown else title, tiles, out, columns)
+    return save_sheet(f"{title}; {many}" if many else title, tiles, out, columns)
 
 
 def fitting_columns(tiles: int) -> int:
@@ -263,6 +273,11 @@ def fitting_columns(tiles: int) -> int:
     if tiles <= _WIDEST:
         return tiles
     return min(range(5, _WIDEST + 1), key=lambda columns: (-tiles % columns, -columns))
+
+
+def _short(name: str) -> str:
+    """Without the folders."""
+    return name.rpartition("/")[2]
 
 
 def _pixels(asked: Asked) -> Callable[[], NDArray[np.uint8]]:

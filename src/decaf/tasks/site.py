@@ -16,6 +16,8 @@ from decaf.features.feature_set import FeatureSet
 from decaf.images.decode import Pixels
 from decaf.maps.stored import vectors
 from decaf.probe.inputs import Transform
+from decaf.search.groups import groups_of
+from decaf.search.matrix import Matrix
 from decaf.tasks.mapping import Points, Request, Tell, choose_colour, keep_map, layers_of
 from decaf.tasks.pictures import Pictures
 
@@ -153,18 +155,14 @@ def _transformed(points: Points, layer: str, transform: str) -> NDArray[np.float
 
 
 def _clusters(X: NDArray[np.float32], k: int, seed: int) -> NDArray[np.object_]:
-    """Which of k clusters each row is in, the largest first, by k-means (Sculley, 2010: in small batches)."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    known = np.flatnonzero(np.isfinite(X).all(axis=1))
-    k = min(k, len(known))
-    codes = MiniBatchKMeans(k, n_init=3, random_state=seed, batch_size=2048).fit_predict(X[known])
-    sizes = np.bincount(codes, minlength=k)
-    rank = np.empty(k, int)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(1, k + 1)
-    named = np.full(len(X), None, object)
-    named[known] = [f"cluster {rank[code]:0{len(str(k))}d}" for code in codes]
-    return named
+    """Which of k clusters each row is in, the largest first; None for a row without features."""
+    norms = np.linalg.norm(X.astype(np.float64), axis=1)
+    usable = int((norms > 0).sum())
+    if not usable:
+        return np.full(len(X), None, object)
+    found = groups_of(Matrix(X, norms), count=min(k, usable), seed=seed)
+    digits = len(str(len(found)))
+    return np.array([None if group < 0 else f"cluster {group + 1:0{digits}d}" for group in found.groups], object)
 
 
 def _columns(points: Points, clusters: NDArray[np.object_] | None, near: NDArray[np.int32] | None) -> list[Column]:

@@ -9,6 +9,7 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from decaf.errors import UnknownName
 from decaf.files import atomic_path, cache_folder
 
 if TYPE_CHECKING:
@@ -42,8 +43,15 @@ def save_png(figure: Figure, out: Path) -> None:
     _save(figure, out, "png")
 
 
+def check_ending(out: Path) -> None:
+    """Raise UnknownName where a figure cannot be written in the format that a file's ending names."""
+    if out.suffix.lower() not in ENDINGS:
+        raise UnknownName(f"{out}: a figure ends in {', '.join(ENDINGS)}: name it so")
+
+
 def save_figure(figure: Figure, out: Path) -> None:
     """Write a PNG, SVG or PDF by the ending of the file, whole or not at all; the same figure gives the same bytes."""
+    check_ending(out)
     _save(figure, out, out.suffix.lower().removeprefix("."), metadata=_UNDATED.get(out.suffix.lower()))
 
 

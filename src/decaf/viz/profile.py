@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from decaf.engines.steps import Step
 
 # The rest of Okabe and Ito's palette for what the first three leave out.
-_COLOURS = {
+KIND_COLOURS = {
     "convolution": BLUE,
     "fully connected": ORANGE,
     "pooling": GREEN,
@@ -58,8 +58,8 @@ def save_profile(profile: Profile, out: Path) -> None:
         axes.set_xlabel("layers, in the order they run", fontsize=9)
     above.suptitle(_heading(profile), fontsize=10, x=0.01, ha="left")
     _draw_kinds(below.subplots(), profile.timings)
-    kinds = [kind for kind in _COLOURS if any(kind in timing.kinds for timing in profile.timings)]
-    handles = [_patch(_COLOURS[kind]) for kind in kinds]
+    kinds = [kind for kind in KIND_COLOURS if any(kind in timing.kinds for timing in profile.timings)]
+    handles = [_patch(KIND_COLOURS[kind]) for kind in kinds]
     below.legend(handles, kinds, loc="outside lower center", ncols=len(kinds), frameon=False, fontsize=8.5)
     save_png(figure, out)
 
@@ -79,7 +79,7 @@ def _patch(colour: str) -> Any:
 
 def _draw_layers(axes: Any, timing: Timing) -> None:
     times = [1e3 * layer.seconds / timing.batch for layer in timing.layers]
-    axes.bar(range(len(times)), times, 0.86, color=[_COLOURS[layer.step.kind] for layer in timing.layers])
+    axes.bar(range(len(times)), times, 0.86, color=[KIND_COLOURS[layer.step.kind] for layer in timing.layers])
     labels = {place: one_line(_label(timing.layers[place].step), _LETTERS) for place in _largest(timing)}
     for place, label in labels.items():
         text = axes.annotate(
@@ -130,7 +130,7 @@ def _draw_kinds(axes: Any, timings: Sequence[Timing]) -> None:
     for row, timing in enumerate(timings):
         start = 0.0
         for kind, share in timing.kinds.items():
-            axes.barh(row, share, 0.74, left=start, color=_COLOURS[kind], edgecolor="white", linewidth=0.6)
+            axes.barh(row, share, 0.74, left=start, color=KIND_COLOURS[kind], edgecolor="white", linewidth=0.6)
             if share >= _ROOM_FOR_TEXT:
                 middle = start + share / 2
                 axes.text(middle, row, f"{share:.0%}", ha="center", va="center", color="white", fontsize=8.5)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.viz.figures import GREY, ORANGE, new_figure, save_png, with_fonts
+from decaf.viz.figures import GREEN, GREY, ORANGE, new_figure, save_png, with_fonts
 from decaf.viz.text import one_line
 
 _SIDE = 1.75  # inches of a picture
@@ -34,18 +34,23 @@ class Shown:
         is_a: its class.
         taken_for: what it was taken for.
         note: a third, small line.
+        verb: before `is_a`: `was` where that is no more than what was thought before.
+        right: what it was taken for is true: green, not orange.
     """
 
     load: Callable[[], NDArray[np.uint8]]
     is_a: str
     taken_for: str
     note: str
+    verb: str = "is"
+    right: bool = False
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """What stands below it."""
         is_a, taken_for = one_line(self.is_a, _LONGEST), one_line(self.taken_for, _LONGEST)
-        return (f"is {is_a}", _BOLD), (f"→ {taken_for}", {"color": ORANGE}), (self.note, _SMALL)
+        colour = {"color": GREEN if self.right else ORANGE}
+        return (f"{self.verb} {is_a}", _BOLD), (f"→ {taken_for}", colour), (self.note, _SMALL)
 
     @property
     def framed(self) -> bool:
@@ -114,8 +119,13 @@ def _draw(axes: Any, shown: Shown | Tile) -> bool:
     for line, (text, style) in enumerate(shown.lines):
         place = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
         axes.annotate(text, (0, 0), (0, -10 - 11 * line), parse_math=False, **place, **{"fontsize": 8, **style})
+    return draw_picture(axes, shown.load) is not None
+
+
+def draw_picture(axes: Any, load: Callable[[], NDArray[np.uint8]]) -> tuple[int, int] | None:
+    """Draw a picture, or why it cannot be shown, into axes. Its height and width; None where it is not there."""
     try:
-        pixels = shown.load()
+        pixels = load()
     except (ValueError, OSError) as error:
         axes.set_facecolor("#eeeeee")
         reason = one_line(str(error), 60)
@@ -123,8 +133,10 @@ def _draw(axes: Any, shown: Shown | Tile) -> bool:
             0.5, 0.5, f"not to be seen:\n{reason}", ha="center", va="center", fontsize=7, color=GREY, wrap=True,
             transform=axes.transAxes, parse_math=False,
         )  # fmt: skip
-        return False
+        return None
     axes.set_anchor("SW")  # above its words
-    step = max(max(pixels.shape[:2]) // _PIXELS, 1)
-    axes.imshow(pixels[::step, ::step], aspect="equal", interpolation="antialiased")
-    return True
+    height, width = pixels.shape[:2]
+    step = max(max(height, width) // _PIXELS, 1)
+    whole = (-0.5, width - 0.5, height - 0.5, -0.5)  # so that axes count the pixels of the picture, not of the drawing
+    axes.imshow(pixels[::step, ::step], aspect="equal", interpolation="antialiased", extent=whole)
+    return height, width

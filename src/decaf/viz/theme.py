@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from decaf.errors import UnknownName
 from decaf.viz.figures import BLUE, GREEN, ORANGE
 
 # Circles first; the others keep their shape at a few pixels.
@@ -52,9 +55,29 @@ DARK = Theme(
 )
 
 
+THEMES = {"light": LIGHT, "dark": DARK}
+
+
 def theme(dark: bool) -> Theme:
     """The dark or the light one."""
     return DARK if dark else LIGHT
+
+
+@contextmanager
+def themed(name: str) -> Iterator[Theme]:
+    """Have everything drawn in the colours of a theme. Raises UnknownName where there is none of this name."""
+    import matplotlib
+
+    if name not in THEMES:
+        raise UnknownName(f"no theme {name!r}: use one of {', '.join(THEMES)}")
+    theme = THEMES[name]
+    inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
+    pages = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    style: dict[Any, Any] = dict.fromkeys(inks, theme.ink) | dict.fromkeys(pages, theme.paper)
+    # letters stay letters in SVG and PDF: they can be searched and edited; the same figure gives the same bytes
+    style |= {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "decaf", "text.parse_math": False}
+    with matplotlib.rc_context(style):
+        yield theme
 
 
 def apart(distances: Sequence[Sequence[float]], colours: int) -> list[int]:

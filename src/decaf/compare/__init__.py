@@ -1,0 +1,1 @@
+"""How alike two representations of the same pictures are: arrays in, numbers out."""
