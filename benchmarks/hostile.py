@@ -202,7 +202,10 @@ def start(folder: Path) -> tuple[subprocess.Popen[str], int]:
     assert server.stdout
     said = ""
     while not said.rstrip().endswith("}"):
-        said += server.stdout.readline()
+        line = server.stdout.readline()
+        if not line:
+            raise SystemExit(f"decaf explore ended with {server.wait()}")
+        said += line
     return server, int(json.loads(said)["url"].rsplit(":", 1)[1].strip("/"))
 
 

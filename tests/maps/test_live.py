@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,22 +29,18 @@ def X() -> np.ndarray:
 
 
 @pytest.mark.parametrize("settings", [QUICK, MapSettings(perplexity=8, transform="none"), MapSettings(method="pca")])
-def test_places_are_those_of_place(X: np.ndarray, settings: MapSettings) -> None:
-    from openTSNE import TSNEEmbedding
-
+def test_places_are_those_of_place(X: np.ndarray, settings: MapSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = draw_map(X, settings)
     new = X[:12] + clusters(12, 12, 3, seed=5)[0] * 0.1
-    exact = {"theta": 0}  # no approximation of the repulsion
-    prepare = TSNEEmbedding.prepare_partial
-    with pytest.MonkeyPatch.context() as patched:
+    standing = tsne_module._standing
 
-        def exactly(self: TSNEEmbedding, *args: object, **kwargs: object) -> object:
-            self.gradient_descent_params.update(exact)
-            return prepare(self, *args, **kwargs)
+    def exactly(places: np.ndarray) -> Any:
+        reference = standing(places)
+        reference.gradient_descent_params["theta"] = 0  # no approximation of the repulsion
+        return reference
 
-        patched.setattr(TSNEEmbedding, "prepare_partial", exactly)
-        expected = place(new, X, drawn)
-    np.testing.assert_allclose(LivePlaces(X, drawn)(new), expected, atol=1e-6 * np.ptp(drawn.coordinates))
+    monkeypatch.setattr(tsne_module, "_standing", exactly)
+    np.testing.assert_allclose(LivePlaces(X, drawn)(new), place(new, X, drawn), atol=1e-6 * np.ptp(drawn.coordinates))
 
 
 def test_a_row_of_the_map_comes_to_lie_beside_itself(X: np.ndarray) -> None:

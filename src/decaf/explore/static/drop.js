@@ -17,8 +17,12 @@ decaf.Drop = class {
     this.input = decaf.make("input", { type: "file", accept: "image/*", hidden: true, id: "drop-input" });
     this.button = decaf.make(
       "button",
-      { type: "button", id: "drop-open", title: "Or drop one on the map, or paste one", onclick: () => this.input.click() },
-      "Your picture",
+      {
+        type: "button", id: "drop-open", "aria-label": "Choose a picture to find its place",
+        title: "Choose one, or drop it on the map, or paste it", onclick: () => this.input.click(),
+      },
+      decaf.make("span", { class: "wide" }, "Drop a picture"),
+      decaf.make("span", { class: "narrow" }, "+"),
     );
     this.chip = decaf.make("button", { type: "button", id: "drop-chip", hidden: true, "aria-label": "Show your picture again", onclick: () => this.show() });
     this.target = decaf.make("div", { id: "drop-target", hidden: true }, decaf.make("p", {}, "Drop a picture to find its place"));
