@@ -126,11 +126,12 @@ decaf.Drop = class {
   async show(fly = true) {
     const { scene, site, state } = this;
     if (scene.open >= 0) await state.open(-1);
+    await Promise.all([site.texts ? null : site.loadPaths(), ...site.columns.map((_, index) => site.loadColumn(index))]);
+    if (!this.guest) return;
     this.shown = true;
     this.layer = scene.layer;
     scene.near = this.here.near;
     this.chip.hidden = true;
-    await Promise.all([site.texts ? null : site.loadPaths(), ...site.columns.map((_, index) => site.loadColumn(index))]);
     decaf.el("detail").hidden = false;
     document.body.classList.add("opened");
     decaf.el("picture").replaceChildren(decaf.make("img", { src: this.guest.url, alt: this.guest.name }));
