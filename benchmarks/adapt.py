@@ -6,12 +6,14 @@
 1000 source rows, 1000 target rows of which 93 have labels, 31 classes; synthetic features that are like activations
 after a ReLU: not negative, correlated, of length about 15; the target's have other gains and offsets. Every run is a
 process of its own, sides of a ratio one after the other. `fit` has the classifier in it (a `LinearProbe`; for GFK the
-nearest neighbour), `predict` is of the 1000 target rows; both are medians of the rounds. Memory is what the process
-needs above that before the fit, features and imports not counted. Linux only: it reads /proc.
+nearest neighbour), `predict` is of the 1000 target rows. Seconds are processor time with linear algebra on one thread,
+which others on the machine disturb little; medians of the rounds. Memory is what the process needs above that before
+the fit, features and imports not counted. Linux only: it reads /proc.
 
-Ratios, theirs / ours, same settings and classifier on both sides, which agree on (nearly) all predicted classes:
-GFK against the d x d kernel matrix built as in the authors' MATLAB code (complement of the source's subspace, then
-the kernel, then distances by it), CORAL and SubspaceAlignment against SKADA's adapters.
+Ratios, theirs / ours, same classifier on both sides: GFK against the d x d kernel matrix built as in the authors'
+MATLAB code (complement of the source's subspace, then the kernel, then distances by it), CORAL and SubspaceAlignment
+against SKADA's adapters. `agree`: on how many target rows both predict the same class; all, but for CORAL, where SKADA
+shrinks covariances (by 0.1 here) and ours adds a ridge.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any
 
 import numpy as np
 from scipy import linalg
+from threadpoolctl import threadpool_limits
 
 from decaf import adapt
 from decaf.probe import LinearProbe
@@ -40,24 +43,22 @@ ROWS, LABELLED, CLASSES, DIMENSION = 1000, 93, 31, 20
 
 @dataclass(frozen=True)
 class Data:
-    """X: (2 n, d) float32, source rows first; y: true labels; seen: -1 where there is none; domain: as SKADA has it."""
+    """X: (2 n, d) float32, source rows first; seen: labels, -1 where there is none; domain: as SKADA has it."""
 
     X: np.ndarray
-    y: np.ndarray
     seen: np.ndarray
     domain: np.ndarray
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Median seconds, megabytes above the features, accuracy on target rows without labels."""
+    """Median seconds, and megabytes above the features."""
 
     name: str
     d: int
     fit: float
     predict: float
     megabytes: float
-    accuracy: float
 
 
 def domains(d: int, labelled: int) -> Data:
@@ -68,7 +69,7 @@ def domains(d: int, labelled: int) -> Data:
     X[ROWS:] = np.maximum(X[ROWS:] * gains + 0.1 * random.standard_normal(d, dtype=np.float32), 0)
     domain = np.repeat([1, -1], ROWS)
     seen = np.where((domain > 0) | (np.arange(2 * ROWS) < ROWS + labelled), y, -1)
-    return Data(X, y, seen, domain)
+    return Data(X, seen, domain)
 
 
 class ExplicitGFK:
@@ -144,7 +145,7 @@ METHODS: dict[str, Callable[[], Any]] = {
 # name -> ours, theirs; target rows have no labels here
 RATIOS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "GFK, dimension 20 / kernel matrix": (METHODS["GFK, dimension 20"], ExplicitGFK),
-    "CORAL / SKADA": (METHODS["CORAL"], functools.partial(skada, "CORALAdapter", reg=1.0)),
+    "CORAL / SKADA": (METHODS["CORAL"], functools.partial(skada, "CORALAdapter", reg=0.1)),
     "SubspaceAlignment, dimension 20 / SKADA": (
         METHODS["SubspaceAlignment, dimension 20"],
         functools.partial(skada, "SubspaceAlignmentAdapter", n_components=DIMENSION),
@@ -160,7 +161,7 @@ def main() -> None:
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
     costs, ratios = [], []
-    print(f"{'method':38}     d   fit s  predict s      MB  accuracy")
+    print(f"{'method':38}     d   fit s  predict s      MB")
     for name, make in chosen(METHODS, arguments.methods):
         costs += [shown(measured(name, make, d, LABELLED, arguments.rounds)[0]) for d in arguments.d]
     print(f"\n{'ours / theirs':42}     d    ours s  theirs s   ratio  ours MB  theirs MB   ratio  agree")
@@ -177,7 +178,7 @@ def chosen(table: dict[str, Any], beginnings: list[str]) -> list[tuple[str, Any]
 
 def shown(cost: Cost) -> Cost:
     print(
-        f"{cost.name:38} {cost.d:5}  {cost.fit:6.2f}  {cost.predict:9.3f}  {cost.megabytes:6.0f}  {cost.accuracy:8.3f}",
+        f"{cost.name:38} {cost.d:5}  {cost.fit:6.2f}  {cost.predict:9.3f}  {cost.megabytes:6.0f}",
         flush=True,
     )
     return cost
@@ -211,23 +212,22 @@ def measured(name: str, make: Callable[[], Any], d: int, labelled: int, rounds: 
 
 
 def _measure(pipe: Any, name: str, make: Callable[[], Any], d: int, labelled: int, rounds: int) -> None:
+    threadpool_limits(1)
     data = domains(d, labelled)
     target = np.ascontiguousarray(data.X[ROWS:])
-    model = make().fit(data.X[:, :32].copy(), data.seen, data.domain)  # imports and threads are there before it counts
+    model = make().fit(data.X[:, :64].copy(), data.seen, data.domain)  # imports and threads are there before it counts
     before = resident()
     fits, predicts, peak = [], [], 0.0
     for _ in range(rounds):
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # forget the peak
-        start = time.perf_counter()
+        start = time.process_time()
         model = make().fit(data.X, data.seen, data.domain)
-        middle = time.perf_counter()
+        middle = time.process_time()
         predicted = model.predict(target)
-        predicts.append(time.perf_counter() - middle)
+        predicts.append(time.process_time() - middle)
         fits.append(middle - start)
         peak = max(peak, resident("VmHWM") - before)
-    hidden = data.seen[ROWS:] < 0
-    accuracy = float(np.mean(predicted[hidden] == data.y[ROWS:][hidden]))
-    pipe.send((Cost(name, d, statistics.median(fits), statistics.median(predicts), peak, accuracy), predicted))
+    pipe.send((Cost(name, d, statistics.median(fits), statistics.median(predicts), peak), predicted))
 
 
 def resident(name: str = "VmRSS") -> float:

@@ -31,10 +31,11 @@ from typing import Any
 import numpy as np
 
 import decaf
+from decaf.search.duplicates import _alike, _Joined
 from decaf.search.exact import by_bounds, by_scan, top
 from decaf.search.index import Index
 from decaf.search.lists import make_lists, share_found
-from decaf.search.matrix import ROWS_AT_ONCE, Matrix, Query, _norms, scan
+from decaf.search.matrix import ROWS_AT_ONCE, Matrix, Query, matrix_of, scan
 from decaf.search.sketch import Sketch, find_basis, sketch_of, units_of
 
 K = 10
@@ -111,6 +112,7 @@ def million(arguments: argparse.Namespace) -> None:
             ways[name] = timed(f"{name} graph", lambda name=name: OTHERS[name](matrix, sketch, place))
         race(ways, asked)
         batch(matrix, sketch, asked)
+        pairs(matrix, sketch, min(len(matrix), 50_000))
         print(f"greatest resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
 
 
@@ -125,7 +127,7 @@ def rows_on_disk(count: int, size: int, queries: int, place: pathlib.Path) -> tu
         values.flush()
     values = np.load(file, mmap_mode="r")
     print(f"{count:,} x {size} float32, {values.nbytes / 1e9:.2f} GB")
-    return Matrix(values, timed("norms", lambda: _norms(values))), asked
+    return timed("norms", lambda: matrix_of(values)), asked
 
 
 def sketches(matrix: Matrix, place: pathlib.Path) -> Sketch:
@@ -173,6 +175,18 @@ def batch(matrix: Matrix, sketch: Sketch, asked: list[Query]) -> None:
         by_bounds(matrix, query, K, bounds.astype(np.float64))
     bounded = (time.perf_counter() - started) / len(units)
     print(f"32 queries together, each: scan {scanned * 1e3:.1f} ms, bounds {bounded * 1e3:.1f} ms")
+
+
+def pairs(matrix: Matrix, sketch: Sketch, count: int) -> None:
+    """All pairs of some rows, as `--duplicates` compares them."""
+    part, coarse = matrix_of(matrix.values[:count]), Sketch(sketch.basis, sketch.values[:count])
+    joined, rows = _Joined(count), np.arange(count)
+    started = time.perf_counter()
+    found = 0
+    for first, others in _alike(part, coarse, rows, 0.9, joined, rows, None):
+        joined.join(first, others)
+        found += len(first)
+    print(f"all pairs of {count:,} rows: {time.perf_counter() - started:.1f} s, {found:,} joined")
 
 
 def usearch_way(matrix: Matrix, sketch: Sketch, place: pathlib.Path) -> Callable[[Query], Any]:

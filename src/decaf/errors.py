@@ -14,6 +14,7 @@ DecafError
 ├── SearchError       features or a query that nothing can be compared with (also a ValueError)
 ├── ModelError        a fitted model's file cannot be used or written (also a ValueError)
 ├── CompareError      representations that cannot be compared (also a ValueError)
+├── ExploreError      a page of pictures cannot be made or served (also a ValueError)
 ├── MapError          features or settings no map can be made of (also a ValueError)
 ├── TaskError         the data of a benchmark is not what its protocol needs (also a ValueError)
 └── FolderInUse       another process is writing the folder (also an OSError)
@@ -74,6 +75,10 @@ class ModelError(DecafError, ValueError):
 
 class CompareError(DecafError, ValueError):
     """The representations cannot be compared. The message says of which pictures or numbers, and what to do."""
+
+
+class ExploreError(DecafError, ValueError):
+    """What a page of pictures is to show does not fit together, or its folder is taken. The message says which."""
 
 
 class MapError(DecafError, ValueError):

@@ -43,7 +43,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tsne_module, "EARLY", 40)
     monkeypatch.setattr(tsne_module, "LATER", 40)
-    monkeypatch.setattr(tsne_module, "_PLACED", 20)
+    monkeypatch.setattr(tsne_module, "PLACED", 20)
     monkeypatch.setattr(tsne_module, "available_cores", lambda: 1)
 
 
@@ -164,9 +164,7 @@ def test_folders_that_do_not_go_together(capsys: pytest.CaptureFixture[str], fea
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        ("site/", "is a folder, and decaf writes no site of a map yet"),
-        (".", "is a folder"),
-        ("map", "name a figure, map.png"),
+        (".", "name a new one for the page"),
         ("map.jpg", "is no figure decaf can write: name one that ends in .png, .svg, .pdf"),
         ("nowhere/map.png", "there is no folder"),
     ],

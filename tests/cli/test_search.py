@@ -120,6 +120,9 @@ def test_what_goes_together(capsys: pytest.CaptureFixture[str], made: Path) -> N
 def test_approximate_says_its_recall(capsys: pytest.CaptureFixture[str], made: Path) -> None:
     about = run_json(capsys, "search", made / "f", "#0", "--approximate")
     assert about["approximate"] and about["recall"] == 1 and any("lists-pool" in file for file in about["files"])
+    told = run_json(capsys, "info", made / "f")
+    assert told["derived_bytes"] == sum(file.stat().st_size for file in (made / "f" / "derived").glob("[!.]*"))
+    assert told["bytes"] == sum(path.stat().st_size for path in (made / "f").glob("[!.]*") if path.is_file())
     code, out, _ = run(capsys, "search", made / "f", "#0", "--approximate")
     assert code == 0 and "approximate, recall@10 1.00" in out
 

@@ -25,7 +25,7 @@ def clusters(n: int = 60, d: int = 12, k: int = 3, seed: int = 0) -> tuple[NDArr
 def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tsne_module, "EARLY", 60)
     monkeypatch.setattr(tsne_module, "LATER", 60)
-    monkeypatch.setattr(tsne_module, "_PLACED", 60)
+    monkeypatch.setattr(tsne_module, "PLACED", 60)
     monkeypatch.setattr(tsne_module, "available_cores", lambda: 1)  # small maps are slower with more
 
 
@@ -53,6 +53,19 @@ def test_it_is_what_opentsne_lays_out(monkeypatch: pytest.MonkeyPatch) -> None:
     Z = Reduction(X, MapSettings(transform="none", seed=3))(X)
     theirs = np.array(TSNE(perplexity=8, random_state=3, neighbors="exact", n_jobs=1).fit(Z))
     assert (ours == theirs - (theirs.max(axis=0) + theirs.min(axis=0)) / 2).all()
+
+
+def test_places_of_new_rows_are_those_of_opentsne(monkeypatch: pytest.MonkeyPatch) -> None:
+    from openTSNE import TSNEEmbedding
+    from openTSNE.affinity import PerplexityBasedNN
+
+    monkeypatch.setattr(tsne_module, "PLACED", 250)
+    Z, _ = clusters(80)
+    layout = np.random.default_rng(0).normal(0, 10, (70, 2))
+    layout -= (layout.max(axis=0) + layout.min(axis=0)) / 2
+    affinities = PerplexityBasedNN(Z[:70], 10, method="exact")
+    theirs = TSNEEmbedding(layout, affinities, negative_gradient_method="bh").transform(Z[70:], perplexity=5, k=25)
+    assert np.allclose(tsne_module.place_new(Z[70:], Z[:70], layout), theirs, atol=1e-9)
 
 
 def test_clusters_come_apart() -> None:
@@ -119,7 +132,9 @@ def test_the_rest_is_placed_among_landmarks() -> None:
     assert (drawn.landmark == draw_map(X, MapSettings(perplexity=8, landmarks=60, seed=2)).landmark).all()
 
 
-def test_a_new_row_lies_by_its_like_wherever_the_others_go() -> None:
+@pytest.mark.parametrize("by_grid", [False, True])
+def test_a_new_row_lies_by_its_like_wherever_the_others_go(by_grid: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tsne_module, "_BY_GRID", 0 if by_grid else 10**9)
     X, of = clusters(90)
     drawn = draw_map(X[:80], QUICK)
     together = place(X[80:], X[:80], drawn)

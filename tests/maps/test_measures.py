@@ -88,7 +88,8 @@ def test_of_many_rows_some_are_looked_at_among_all(monkeypatch: pytest.MonkeyPat
     X, labels = data(600, 5, 4, 2)
     whole = measure(X, {"label": labels})["label"]
     trust = trustworthiness(X, X[:, :2])
-    monkeypatch.setattr(module, "MOST_QUERIES", 250)
+    monkeypatch.setattr(module, "MOST_QUERIES", 599)
+    monkeypatch.setattr(module, "DRAWN", 250)
     part = measure(X, {"label": labels}, seed=1)["label"]
     assert part.rows == 250 and part.chance == whole.chance
     rows = module.queries_of(600, 1)

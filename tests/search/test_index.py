@@ -45,6 +45,7 @@ def test_large_sets_are_searched_by_sketches_with_the_same_results(
     fast = Index.open(features)
     assert plain.sketch is None and fast.sketch is not None and fast.sketch.values.shape == (900, 257)
     skip = [[row] for row in range(9)]
+    monkeypatch.setattr(module, "_BOUNDS_AT_ONCE", 900 * 4)
     one, other = (index.search(x[:9], 7, skip) for index in (plain, fast))
     assert one.rows.tolist() == other.rows.tolist() and one.scores.tolist() == other.scores.tolist()
     assert all(row not in found for row, found in enumerate(one.rows.tolist()))
@@ -137,6 +138,7 @@ def test_damaged_files_are_made_anew(tmp_path: Path) -> None:
 def test_progress_counts_the_rows_of_each_file(tmp_path: Path) -> None:
     features, told = folder(tmp_path / "f", clouds(90, 8)), list[int]()
     Index.open(features, approximate=True, progress=told.append)
-    assert sum(told) == 3 * 90
+    assert sum(told) == 3 * 90 == module.rows_to_prepare(features, None, True)
+    assert module.rows_to_prepare(features, None, False) == 90
     Index.open(features, approximate=True, progress=told.append)
     assert sum(told) == 3 * 90, "what is there is not made again"

@@ -59,7 +59,7 @@ def groups(
     """
     from decaf.features.feature_set import FeatureSet
     from decaf.search.groups import agreement, find_groups
-    from decaf.search.index import Index
+    from decaf.search.index import Index, rows_to_prepare
     from decaf.tasks.discovery import name_groups, summary, write_groups
     from decaf.tasks.searching import sheet_folder, writing_sheet
 
@@ -67,7 +67,7 @@ def groups(
     if out:
         sheet_folder(out)
     started = time.perf_counter()
-    with progress_bar(len(features), as_json) as progress:
+    with progress_bar(rows_to_prepare(features, layer, False), as_json) as progress:
         index = Index.open(features, layer, progress=lambda rows: progress(rows, 0))
     labels = {label for label in features.labels if label is not None}
     if method == "kmeans" and count is None and len(labels) > 1:

@@ -13,7 +13,9 @@ from decaf.viz.text import one_line
 @click.command(name="map")
 @click.argument("folder", metavar="DIR")
 @click.argument("other", metavar="[DIR2]", required=False)
-@click.option("-o", "--out", metavar="FIG.png|.svg|.pdf", required=True, help="The figure.")
+@click.option(
+    "-o", "--out", metavar="SITE|FIG.png|.svg|.pdf", required=True, help="A folder for a page to explore, or a figure."
+)
 @click.option("--layer", "layers", metavar="L", multiple=True, help="A panel for each; repeat.  [default: all of DIR]")
 @click.option(
     "--color",
@@ -58,6 +60,27 @@ from decaf.viz.text import one_line
 )
 @click.option("--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Of all chance.")
 @click.option("--dark", is_flag=True, help="Light points on dark.")
+@click.option("--title", default="", help="Of the page.  [default: the name of DIR]")
+@click.option(
+    "--neighbours", metavar="K", type=int, default=12, show_default=True, help="On the page: of each picture and layer."
+)
+@click.option(
+    "--clusters",
+    metavar="N",
+    type=int,
+    default=12,
+    show_default=True,
+    help="On the page: by features of the deepest layer.",
+)
+@click.option(
+    "--preview",
+    metavar="PIXELS",
+    type=click.IntRange(0),
+    default=256,
+    show_default=True,
+    help="On the page: longest side of an opened picture; 0: none is stored.",
+)
+@click.option("--copy-pictures", is_flag=True, help="On the page: the files as they are, in place of previews.")
 @json_option
 def map_command(
     folder: str,
@@ -71,28 +94,39 @@ def map_command(
     enlarged: str,
     place: bool,
     dark: bool,
+    title: str,
+    neighbours: int,
+    clusters: int,
+    preview: int,
+    copy_pictures: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Draw the features in DIR as a map, a panel for each layer, and measure how well classes hold together.
+    """Draw the features in DIR as a map, a panel for each layer, and measure how well classes hold together; or write
+    a page on which the pictures are the points, into a folder for any web server, or to open from the disk.
 
     Points are pictures; those with similar features lie together. The map is kept with the features and made anew only
     when they or its settings change. Beside it: how many of the 10 nearest neighbours are of the same class, in the
     features and on the map, and what chance would give. With DIR2, both are drawn on one map.
 
     \b
-    decaf map features -o map.png --layer block4 --layer pool
+    decaf map features -o page --layer block4 --layer block11 --layer pool
     decaf map amazon webcam -o domains.pdf --layer pool --thumbnails backpack --dark
     """
+    from decaf.explore import PictureSettings
     from decaf.maps import MapSettings
     from decaf.tasks.map_figure import HEADER, about, check_figure, draw_maps, table
     from decaf.tasks.mapping import Request, choose_colour, make_maps, open_sets, read_points
+    from decaf.tasks.site import PageRequest, is_site
 
-    file = check_figure(out)
+    file = None if is_site(out) else check_figure(out)
     request = Request(layers, MapSettings(**settings), colour or "", groups, labels, model, place)
     if place and not other:
         raise click.UsageError("--place needs a second folder, whose pictures are put into the map of the first")
     points = read_points(open_sets([folder, *([other] if other else [])]), request)
+    if file is None:
+        page = PageRequest(title, neighbours, clusters, PictureSettings(preview, copy_pictures))
+        return _write_site(out, points, request, page, as_json)
     chosen = choose_colour(points, request.colour)
     with share_bar(as_json) as tell:
         maps = make_maps(points, request, tell)
@@ -105,6 +139,36 @@ def map_command(
     _say_what(said, request)
     print_table(HEADER, table(maps), HEADER[2:])
     click.echo(f"\nfigure: {file}")
+    return None
+
+
+def _write_site(out: str, points: Any, request: Any, page: Any, as_json: bool) -> None:
+    from decaf.tasks.site import make_site, write
+
+    with share_bar(as_json) as tell:
+        site = make_site(points, request, page, tell)
+        written = write(out, points, site, page, tell)
+    said = {
+        "page": str(written.folder / "index.html"),
+        "pictures": written.pictures,
+        "bytes": written.size,
+        "layers": list(site.layouts),
+        "columns": [column.name for column in site.columns],
+        "seed": request.settings.seed,
+        "not_shown": {site.paths[row]: why for row, why in written.unseen.items()},
+    }
+    if as_json:
+        return print_json(said)
+    for path, why in list(said["not_shown"].items())[:5]:
+        click.echo(f"note: no picture of {one_line(path)}: {one_line(why)}", err=True)
+    if len(said["not_shown"]) > 5:
+        click.echo(f"note: {len(said['not_shown']):,} pictures in all could not be shown", err=True)
+    each = written.size / written.pictures / 1000
+    click.echo(
+        f"{written.pictures:,} pictures, {', '.join(said['layers'])}; {request.settings.method}, "
+        f"seed {request.settings.seed}; {written.size / 1e6:.1f} MB, {each:.1f} kB a picture\n\npage: {said['page']}"
+    )
+    return None
 
 
 def _say_what(said: dict[str, Any], request: Any) -> None:

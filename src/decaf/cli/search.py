@@ -149,10 +149,10 @@ def _find_duplicates(index: Any, threshold: float, out: str, as_json: bool) -> N
 
 def _open(folder: str, layer: str | None, metric: str, approximate: bool, quiet: bool) -> Any:
     from decaf.features.feature_set import FeatureSet
-    from decaf.search.index import Index
+    from decaf.search.index import Index, rows_to_prepare
 
     features = FeatureSet.open(folder)
-    with progress_bar(len(features), quiet) as progress:
+    with progress_bar(rows_to_prepare(features, layer, approximate), quiet) as progress:
         return Index.open(features, layer, metric, approximate, lambda rows: progress(rows, 0))  # type: ignore[arg-type]
 
 

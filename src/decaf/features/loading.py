@@ -53,22 +53,23 @@ class Loader:
             return
         try:
             data, origin = self.rows.listing.read(picture, self.limits)
-            pixels = self._decode(data)
+            pixels = self.decode(data)
         except ImageError as error:
             if origin is None or isinstance(error, NotTried):  # without a digest: an update will try again
                 origin = self.rows.listing.origin(picture)
             yield from [self._broken(picture, error, origin)] * len(rows)
             return
         for _, views in groupby(rows, key=lambda row: row.region):
-            yield from self._views(pixels, list(views), origin)
+            yield from self.views_of(pixels, list(views), origin)
 
-    def _decode(self, data: bytes) -> Pixels:
+    def decode(self, data: bytes) -> Pixels:
+        """The pixels of a file. Raises ImageError."""
         if not self.fast_decode:
             return decode(data, self.limits)
         return decode(data, self.limits, lambda height, width: resized_shape(height, width, self.preprocess))
 
-    def _views(self, pixels: Pixels, rows: Sequence[Row], origin: Origin) -> Iterator[Sample]:
-        """Samples of one region."""
+    def views_of(self, pixels: Pixels, rows: Sequence[Row], origin: Origin | None = None) -> Iterator[Sample]:
+        """Samples of one region of a picture, a row for each view."""
         try:
             box = rows[0].box
             region = cut_box(pixels, box.corners, self.context) if box else pixels

@@ -5,11 +5,13 @@ the features and on the map.
 """
 
 from decaf.maps.draw import Map, draw_map, place
+from decaf.maps.live import LivePlaces
 from decaf.maps.measures import Numbers, Quality, measure, measure_across, trustworthiness
 from decaf.maps.settings import MapSettings
 from decaf.maps.stored import map_of, numbers_of, placed_in
 
 __all__ = [
+    "LivePlaces",
     "Map",
     "MapSettings",
     "Numbers",

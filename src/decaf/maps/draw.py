@@ -67,7 +67,7 @@ def draw_map(X: ArrayLike, settings: MapSettings | None = None, progress: Progre
     of_landmarks = X[landmarks]
     if broken := len(X) - len(finite):
         notes.append(f"{broken:,} of {len(X):,} rows have no features and no place.")
-    effective, said = _effective(of_landmarks, settings)
+    effective, said = effective_settings(of_landmarks, settings)
     coordinates = np.full((len(X), 2), np.nan)
     coordinates[landmarks] = _lay_out(of_landmarks, effective, progress)
     drawn = Map(coordinates, np.isin(np.arange(len(X)), landmarks), settings, (*notes, *said))
@@ -102,14 +102,14 @@ def place(new: ArrayLike, X: ArrayLike, drawn: Map, progress: Progress | None = 
         )
     finite = _finite(new)
     of_landmarks, places = X[drawn.landmark], drawn.coordinates[drawn.landmark]
-    effective, _ = _effective(of_landmarks, drawn.settings)
+    effective, _ = effective_settings(of_landmarks, drawn.settings)
     reduction = Reduction(of_landmarks, effective)
     reduced = reduction(new[finite])
     found = np.full((len(new), 2), np.nan)
     if effective.method == "pca":
         found[finite] = _two(reduced)
     elif len(reduced):
-        found[finite] = place_new(reduced, reduction(of_landmarks), places, effective.perplexity, progress)
+        found[finite] = place_new(reduced, reduction(of_landmarks), places, progress)
     return found
 
 
@@ -131,8 +131,8 @@ def _landmarks(finite: NDArray[np.intp], settings: MapSettings) -> NDArray[np.in
     return np.sort(np.random.default_rng(settings.seed).choice(finite, settings.landmarks, replace=False))
 
 
-def _effective(X: NDArray[np.float32], settings: MapSettings) -> tuple[MapSettings, tuple[str, ...]]:
-    """What is really done with these rows, and why it is not what was asked for."""
+def effective_settings(X: NDArray[np.float32], settings: MapSettings) -> tuple[MapSettings, tuple[str, ...]]:
+    """What is really done with these rows, (n, d), and why it is not what was asked for."""
     if settings.method == "pca":
         return settings, ()
     plain = replace(settings, method="pca")

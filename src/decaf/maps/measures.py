@@ -1,7 +1,7 @@
 """How well classes hold together in features or on a map, and how far a map can be trusted, as numbers.
 
-All distances are Euclidean and exact: a few rows at a time against all rows. Where there are more than 10,000 rows, as
-many drawn at random are looked at, each still among all.
+All distances are Euclidean and exact: a few rows at a time against all rows. Where there are more than 10,000 rows,
+4,000 drawn at random are looked at, each still among all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 K = 10
-MOST_QUERIES = 10_000
+MOST_QUERIES, DRAWN = 10_000, 4_000
 _AT_ONCE = 2**23  # distances
 
 Rows = NDArray[np.intp]
@@ -201,10 +201,10 @@ class _Way:
 
 
 def queries_of(n: int, seed: int) -> Rows:
-    """The rows that are looked at, sorted: all, or 10,000 of more."""
+    """The rows that are looked at, sorted: all, or 4,000 of more than 10,000."""
     if n <= MOST_QUERIES:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, MOST_QUERIES, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(n, DRAWN, replace=False))
 
 
 def _squared_distances(X: NDArray[Any], queries: Rows) -> Iterator[tuple[Rows, NDArray[Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ Layout = NDArray[np.float64]
 EARLY, LATER = 250, 500  # iterations with exaggeration 12, and without (Belkina et al. 2019; openTSNE's defaults)
 _TRIED = 4  # iterations that are timed
 _TOLD = 25  # iterations between two calls of the progress function
-_PLACED = 250  # iterations of a new point
-_NEIGHBOURS = 25  # whose median a new point starts from
-_ATTENDS = 5.0  # perplexity of a new point
-_AT_ONCE = 5000  # new points
-_GENTLY = {"learning_rate": 0.1, "exaggeration": 1.5, "momentum": 0.8, "max_grad_norm": 0.25}  # openTSNE's defaults
+PLACED = 250  # iterations of a new point
+ATTENDS = 5.0  # perplexity of a new point
+_AT_ONCE = 10_000  # new points
+_BY_GRID = 10_000  # points of a layout from which forces are interpolated on a grid
+GENTLY = {"learning_rate": 0.1, "exaggeration": 1.5, "momentum": 0.8, "max_grad_norm": 0.25}  # openTSNE's defaults
 FEWEST = 5  # points that t-SNE can lay out
 
 
@@ -79,32 +80,43 @@ class _Told:
 
 
 def place_new(
-    new: NDArray[np.float32],
-    Z: NDArray[np.float32],
-    places: Layout,
-    perplexity: float,
-    progress: Progress | None = None,
+    new: NDArray[np.float32], Z: NDArray[np.float32], places: Layout, progress: Progress | None = None
 ) -> Layout:
     """(m, 2) places of new points in a layout; each is attracted by its neighbours there and by no other new point.
 
     Poličar, Stražar and Zupan 2021, "Embedding to reference t-SNE space". Where a point comes to lie does not depend on
-    which others are placed with it.
+    which others are placed with it. As `openTSNE.TSNEEmbedding.transform`, without the neighbours of all points of the
+    layout, which that finds again although they stay.
     """
-    from openTSNE import TSNEEmbedding
-    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.affinity import joint_probabilities_nn
+    from openTSNE.tsne import PartialTSNEEmbedding
+    from sklearn.neighbors import NearestNeighbors
 
-    jobs = available_cores()
-    affinities = PerplexityBasedNN(Z, possible_perplexity(perplexity, len(Z)), method="exact", n_jobs=jobs)
-    # Barnes-Hut, since the grid of the other method spans all new points
-    reference = TSNEEmbedding(places, affinities, negative_gradient_method="bh", n_jobs=jobs)
+    perplexity = possible_perplexity(ATTENDS, len(Z))
+    index = NearestNeighbors(n_neighbors=min(len(Z), int(3 * perplexity)), n_jobs=-1).fit(Z)
+    reference, jobs = _standing(places), 1
     found = np.empty((len(new), 2))
     for start in range(0, len(new), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        attends = possible_perplexity(_ATTENDS, len(Z))
-        partial = reference.prepare_partial(new[part], "median", k=_NEIGHBOURS, perplexity=attends)
+        distances, near = index.kneighbors(new[part])
+        P = joint_probabilities_nn(near, distances, [perplexity], False, "point-wise", len(Z))
+        begin = np.ascontiguousarray(np.median(places[near], axis=1))
+        partial = PartialTSNEEmbedding(begin, reference, P, **reference.gradient_descent_params)
         jobs = _quickest(partial) if start == 0 else jobs
-        partial.optimize(_PLACED, n_jobs=jobs, inplace=True, **_GENTLY)
+        partial.optimize(PLACED, n_jobs=jobs, inplace=True, **GENTLY)
         found[part] = partial
         if progress:
             progress(min(start + _AT_ONCE, len(new)), len(new))
     return found
+
+
+def _standing(places: Layout) -> Any:
+    """A layout for new points to be placed in."""
+    from openTSNE import TSNEEmbedding
+
+    by_grid = len(places) > _BY_GRID
+    of_itself = SimpleNamespace(P=places)  # only its length is asked for
+    reference = TSNEEmbedding(places, of_itself, negative_gradient_method="fft" if by_grid else "bh", n_jobs=1)
+    if by_grid:  # over the layout alone: a grid over the new points would make them depend on each other
+        reference.prepare_interpolation_grid()
+    return reference

@@ -65,9 +65,16 @@ def find_groups(
         UnknownName: there is no such method, or a number is too small.
         SearchError: fewer rows than groups, or too many for HDBSCAN.
     """
+    return groups_of(index.matrix, method, count, least, seed)
+
+
+def groups_of(
+    matrix: Matrix, method: Method = "kmeans", count: int | None = None, least: int = 10, seed: int = 0
+) -> Grouping:
+    """Group the rows of a matrix, as `find_groups` does those of an index."""
     if method not in get_args(Method):
         raise UnknownName(f"method is {method!r}: use one of {', '.join(get_args(Method))}")
-    rows = np.flatnonzero(index.matrix.norms > 0)
+    rows = np.flatnonzero(matrix.norms > 0)
     count = max(round((len(rows) / 2) ** 0.5), 1) if count is None else count
     if count < 1 or least < 2:
         raise UnknownName(f"{count} groups of at least {least}: use 1 or more groups, of at least 2 rows")
@@ -75,11 +82,11 @@ def find_groups(
         raise SearchError(f"{count} groups of {len(rows)} rows: ask for fewer groups")
     if method == "hdbscan" and (len(rows) > _DENSITY_ROWS or len(rows) < 2):
         raise SearchError(f"HDBSCAN takes 2 to {_DENSITY_ROWS:,} rows, these are {len(rows):,}: use k-means")
-    x = _reduced(index.matrix, rows)
+    x = _reduced(matrix, rows)
     found = _kmeans(x, count, seed) if method == "kmeans" else _hdbscan(x, least)
-    groups = np.full(len(index.matrix), -1, np.intp)
+    groups = np.full(len(matrix), -1, np.intp)
     groups[rows] = _largest_first(found)
-    return _grouping(index.matrix, groups)
+    return _grouping(matrix, groups)
 
 
 def _kmeans(x: NDArray[np.float32], count: int, seed: int) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from decaf.search.lists import Lists, open_lists
 from decaf.search.matrix import Advance, Matrix, Metric, Query, check_metric, open_matrix, scan
 from decaf.search.sketch import Sketch, open_sketch
 
-SKETCHED_FROM = 2 * 10**7  # numbers in a matrix; a smaller one is scanned in a few milliseconds
+SKETCHED_FROM = 10**8  # numbers in a matrix; a smaller one is scanned as fast, measured
 _LEAST_SIZE = 512  # numbers in a vector; sketches of shorter ones save little
 _BOUNDS_AT_ONCE = 2**26  # of all queries that are worked on together; 256 MB
 
@@ -97,8 +98,8 @@ class Index:
         matrix = open_matrix(features, layer, progress)
         if not matrix.usable.any():
             raise SearchError(f"no row of {features.folder} has features that are numbers: extract it anew")
-        large = len(matrix) * matrix.size >= SKETCHED_FROM and matrix.size >= _LEAST_SIZE
-        sketch = open_sketch(features, layer, matrix, progress) if large or approximate else None
+        sketched = approximate or is_large(len(matrix), matrix.size)
+        sketch = open_sketch(features, layer, matrix, progress) if sketched else None
         lists = open_lists(features, layer, matrix, sketch, metric, progress) if sketch and approximate else None
         return cls(features, layer, metric, matrix, sketch, lists)
 
@@ -125,31 +126,31 @@ class Index:
             SearchError: a query has another size, NaN, infinity, or under `cosine` nothing but zeros.
             UnknownName: k is less than 1.
         """
-        queries = self._checked(vectors, k, skip)
+        x = self._checked(vectors, k)
         k = min(k, int(self.matrix.usable.sum()))
-        rows = np.full((len(queries), k), -1, np.intp)
-        scores = np.full((len(queries), k), np.nan)
-        for number, (found, keys) in enumerate(self._search(queries, k)):
-            rows[number, : len(found)] = found
-            scores[number, : len(found)] = keys if self.metric == "cosine" else np.sqrt(-keys)
+        rows = np.full((len(x), k), -1, np.intp)
+        scores = np.full((len(x), k), np.nan)
+        together = max(_BOUNDS_AT_ONCE // len(self.matrix), 1)
+        for start in range(0, len(x), together):
+            part = range(start, min(start + together, len(x)))
+            queries = [Query(x[row], self.metric, self._allowed(skip[row] if skip else ())) for row in part]
+            for number, (found, keys) in zip(part, self._search(queries, k), strict=True):
+                rows[number, : len(found)] = found
+                scores[number, : len(found)] = keys if self.metric == "cosine" else np.sqrt(-keys)
         return Hits(rows, scores)
 
-    def _search(self, queries: Sequence[Query], k: int) -> Iterator[Found]:
+    def _search(self, queries: Sequence[Query], k: int) -> list[Found]:
+        """Of queries that are worked on together: bounds and cosines of each take four bytes a row."""
         if self.lists and self.sketch:
-            yield from (self.lists.search(self.matrix, self.sketch, query, k) for query in queries)
-            return
-        together = max(_BOUNDS_AT_ONCE // len(self.matrix), 1)
-        for start in range(0, len(queries), together):
-            part = queries[start : start + together]
-            units = np.stack([query.unit for query in part])
-            if self.sketch:
-                bounds = self.sketch.bounds(units)
-                yield from (by_bounds(self.matrix, query, k, bound) for query, bound in zip(part, bounds, strict=True))
-            else:
-                cosines = scan(self.matrix, units)
-                yield from (by_scan(self.matrix, query, k, cosine) for query, cosine in zip(part, cosines, strict=True))
+            return [self.lists.search(self.matrix, self.sketch, query, k) for query in queries]
+        units = np.stack([query.unit for query in queries])
+        if self.sketch:
+            bounds = self.sketch.bounds(units)
+            return [by_bounds(self.matrix, query, k, bound) for query, bound in zip(queries, bounds, strict=True)]
+        cosines = scan(self.matrix, units)
+        return [by_scan(self.matrix, query, k, cosine) for query, cosine in zip(queries, cosines, strict=True)]
 
-    def _checked(self, vectors: Any, k: int, skip: Sequence[Sequence[int]] | None) -> list[Query]:
+    def _checked(self, vectors: Any, k: int) -> NDArray[np.float64]:
         x = np.atleast_2d(np.asarray(vectors, np.float64))
         if x.ndim != 2 or x.shape[1] != self.matrix.size:
             raise SearchError(f"queries are {x.shape[-1]} numbers long, vectors of {self.layer} {self.matrix.size}")
@@ -159,12 +160,23 @@ class Index:
             raise SearchError("a query holds NaN or infinity: extract it anew")
         if self.metric == "cosine" and not x.any(axis=1).all():
             raise SearchError("a query is all zeros and has no direction: use metric l2 or another layer")
-        return [Query(vector, self.metric, self._allowed(skip[row] if skip else ())) for row, vector in enumerate(x)]
+        return x
 
     def _allowed(self, skipped: Sequence[int]) -> NDArray[np.bool_]:
         allowed = self.matrix.usable
         allowed[list(skipped)] = False
         return allowed
+
+
+def is_large(rows: int, size: int) -> bool:
+    """Whether a matrix is searched by sketches."""
+    return rows * size >= SKETCHED_FROM and size >= _LEAST_SIZE
+
+
+def rows_to_prepare(features: FeatureSet, layer: str | None, approximate: bool) -> int:
+    """How many rows `Index.open` tells of where nothing is prepared yet: each file counts all of them."""
+    size = math.prod(features.shape(known_layer(features, layer)))
+    return len(features) * (1 + (approximate or is_large(len(features), size)) + approximate)
 
 
 def known_layer(features: FeatureSet, layer: str | None) -> str:

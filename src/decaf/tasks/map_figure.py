@@ -24,12 +24,8 @@ from decaf.viz.map_thumbnails import MOST, Thumbnail
 
 def check_figure(out: str) -> Path:
     """The figure's file. Raises MapError where it is none, before anything is computed for it."""
-    if out.endswith(("/", "\\")) or Path(out).is_dir() or not Path(out).suffix:
-        raise MapError(
-            f"{out} is a folder, and decaf writes no site of a map yet: name a figure, map.png, .svg or .pdf"
-        )
     if Path(out).suffix.lower() not in ENDINGS:
-        raise MapError(f"{out} is no figure decaf can write: name one that ends in {', '.join(ENDINGS)}")
+        raise MapError(f"{out} is no figure decaf can write: name one that ends in {', '.join(ENDINGS)}, or a folder/")
     check_target(out)
     return Path(out)
 

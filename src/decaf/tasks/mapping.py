@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import MapError, SettingsDiffer, UnknownName
+from decaf.features.derived import Kept
 from decaf.features.feature_set import FeatureSet
 from decaf.features.settings import refuse_difference
 from decaf.maps import Map, MapSettings, Quality, map_of, numbers_of, placed_in
@@ -198,10 +199,11 @@ def make_maps(points: Points, request: Request, tell: Tell) -> list[Mapped]:
         MapError: there is nothing to map.
         UnknownName: no such layer.
     """
-    return [_mapped(points, layer, request, tell) for layer in _layers(points.sets, request.layers)]
+    return [_mapped(points, layer, request, tell) for layer in layers_of(points.sets, request.layers)]
 
 
-def _layers(sets: Sequence[FeatureSet], asked: Sequence[str]) -> list[str]:
+def layers_of(sets: Sequence[FeatureSet], asked: Sequence[str]) -> list[str]:
+    """The layers that are asked for, else all that the sets have in common. Raises UnknownName or MapError."""
     for layer in asked:
         for features in sets:
             features.shape(layer)  # raises where it is not there
@@ -211,7 +213,9 @@ def _layers(sets: Sequence[FeatureSet], asked: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(asked)) or common
 
 
-def _mapped(points: Points, layer: str, request: Request, tell: Tell) -> Mapped:
+def keep_map(points: Points, layer: str, request: Request, tell: Tell) -> Kept[Map]:
+    """The map of one layer, from beside the features, else made and kept. Raises as `make_maps`."""
+
     def progress(done: int, total: int) -> None:
         tell(layer, done, total)
 
@@ -219,9 +223,12 @@ def _mapped(points: Points, layer: str, request: Request, tell: Tell) -> Mapped:
     if len({features.shape(layer) for features in points.sets}) > 1:
         raise SettingsDiffer(f"layer {layer} has another shape in {points.sets[1].folder}: extract both alike")
     if request.place and len(points.sets) > 1:
-        kept = placed_in(points.sets[1], points.sets[0], layer, settings, progress)
-    else:
-        kept = map_of(points.sets, layer, settings, progress)
+        return placed_in(points.sets[1], points.sets[0], layer, settings, progress)
+    return map_of(points.sets, layer, settings, progress)
+
+
+def _mapped(points: Points, layer: str, request: Request, tell: Tell) -> Mapped:
+    kept = keep_map(points, layer, request, tell)
     labels = {"label": points.labels} | ({"group": points.groups} if points.groups is not None else {})
     numbers = numbers_of(points.sets, layer, kept, labels, points.domains if points.has_domains else None)
     size = math.prod(points.sets[0].shape(layer))

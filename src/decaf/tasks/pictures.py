@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from functools import cache, cached_property
-from typing import Any
 
 import numpy as np
 
 from decaf.errors import DecafError, ImageError
 from decaf.features.feature_set import FeatureSet
 from decaf.images.decode import DEFAULT_LIMITS, Pixels, decode, read_file
+from decaf.images.listing import Listing
 from decaf.images.prepare import cut_box
 
 
@@ -23,12 +23,18 @@ class Pictures:
 
     def load(self, row: int) -> Pixels:
         """The picture of a row, (h, w, 3) uint8; of a region, what lies in its box. Raises ImageError."""
-        one = self._features[[row]]
-        pixels = decode(self._read(str(one.paths[0])))
-        box = one.boxes[0]
-        if np.isnan(box).any():
+        pixels = decode(self._read(str(self._features.paths[row])))
+        if self._is_whole(row):
             return pixels
+        box = self._features.boxes[row]
         return cut_box(pixels, tuple(map(float, box)), self.context)  # type: ignore[arg-type]
+
+    def original(self, row: int) -> bytes | None:
+        """The file of a row as it is; None where the row is a region of it. Raises ImageError."""
+        return self._read(str(self._features.paths[row])) if self._is_whole(row) else None
+
+    def _is_whole(self, row: int) -> bool:
+        return bool(np.isnan(self._features.boxes[row]).any())
 
     @property
     def context(self) -> float:
@@ -52,19 +58,20 @@ class Pictures:
 
 
 def _read_member(archive: str, name: str) -> bytes:
-    listing = _listing(archive)
-    path = f"{archive}/{name}"
-    for row in range(len(listing)):
-        if listing.path(row) == path:
-            return bytes(listing.read(row, DEFAULT_LIMITS)[0])
-    raise ImageError("the archive does not hold it")
+    listing, row_of = _listing(archive)
+    row = row_of.get(f"{archive}/{name}")
+    if row is None:
+        raise ImageError("the archive does not hold it")
+    return bytes(listing.read(row, DEFAULT_LIMITS)[0])
 
 
 @cache
-def _listing(archive: str) -> Any:
+def _listing(archive: str) -> tuple[Listing, dict[str, int]]:
+    """What lies in an archive, and path -> row there; of two with one name the first."""
     from decaf.images.find import find_images
 
     try:
-        return find_images(archive)
+        listing = find_images(archive)
     except DecafError as error:
         raise ImageError(str(error)) from None
+    return listing, {listing.path(row): row for row in reversed(range(len(listing)))}

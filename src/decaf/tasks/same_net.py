@@ -76,11 +76,14 @@ def plan_alike(
         boxes=boxes,
         context=context,
     )
-    return plan(sources, _net(alike, network), alike.layer, out, options)
+    return plan(sources, net_alike(alike, network), alike.layer, out, options)
 
 
-def _net(alike: Alike, network: Network) -> Net:
-    """The network the features came from. A stored name is never looked for among the files of this machine."""
+def net_alike(alike: Alike, network: Network) -> Net:
+    """The network the features came from. A stored name is never looked for among the files of this machine.
+
+    Raises as `plan_alike`.
+    """
     name, sha256 = str(alike.settings["net"]), alike.settings["net_sha256"]
     if network.file is None and name not in REGISTRY:
         raise UnknownName(f"{alike.made} features of {name}, {_remedy(name)}")

@@ -215,15 +215,21 @@ class Examples:
 def load_examples(features: FeatureSet, targets: Targets, layer: str | None = None) -> Examples:
     """Read the features of the rows that have a target. Raises ProbeError where they are not finite."""
     rows = features[targets.rows]
-    X = rows.X(layer)
-    bad = _not_finite(X)
-    if len(bad):
-        raise ProbeError(
-            f"features of {len(bad)} rows are NaN or infinite, the first is {rows.paths[bad[0]]}: extract them anew"
-        )
+    X = finite_features(rows, layer)
     numbers: dict[str, int] = {}
     picture = np.array([numbers.setdefault(path, len(numbers)) for path in rows.paths], np.intp)
     return Examples(X, targets, tuple(numbers), picture)
+
+
+def finite_features(features: FeatureSet, layer: str | None = None) -> NDArray[np.float32]:
+    """(n, size) features of intact rows. Raises ProbeError where they are not finite."""
+    X = features.X(layer)
+    bad = _not_finite(X)
+    if len(bad):
+        raise ProbeError(
+            f"features of {len(bad)} rows are NaN or infinite, the first is {features.paths[bad[0]]}: extract them anew"
+        )
+    return X
 
 
 def _not_finite(X: NDArray[np.float32], part: int = 1024) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.viz.figures import GREY, ORANGE, new_figure, save_png, with_fonts
+from decaf.viz.figures import GREEN, GREY, ORANGE, new_figure, save_png, with_fonts
 from decaf.viz.text import one_line
 
 _SIDE = 1.75  # inches of a picture
@@ -34,18 +34,23 @@ class Shown:
         is_a: its class.
         taken_for: what it was taken for.
         note: a third, small line.
+        verb: before `is_a`: `was` where that is no more than what was thought before.
+        right: what it was taken for is true: green, not orange.
     """
 
     load: Callable[[], NDArray[np.uint8]]
     is_a: str
     taken_for: str
     note: str
+    verb: str = "is"
+    right: bool = False
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """What stands below it."""
         is_a, taken_for = one_line(self.is_a, _LONGEST), one_line(self.taken_for, _LONGEST)
-        return (f"is {is_a}", _BOLD), (f"→ {taken_for}", {"color": ORANGE}), (self.note, _SMALL)
+        colour = {"color": GREEN if self.right else ORANGE}
+        return (f"{self.verb} {is_a}", _BOLD), (f"→ {taken_for}", colour), (self.note, _SMALL)
 
     @property
     def framed(self) -> bool:
