@@ -14,6 +14,7 @@ from decaf.viz.text import one_line
 from decaf.viz.theme import LIGHT, MARKERS
 
 _ROW, _PANEL, _NAMES = 0.17, 2.9, 2.5  # inches: of a mark, of a panel's width, of the names of the rows
+_ENTRY = 1.6  # inches of a name in the legend
 _LONGEST = 40  # characters of a name
 _ACROSS = 4  # panels side by side
 
@@ -149,4 +150,6 @@ def _add_legend(figure: Any, looks: Mapping[str, _Look]) -> None:
         face = "white" if look.hollow else look.colour
         style: dict[str, Any] = {"marker": look.marker, "color": look.colour, "markerfacecolor": face, "linestyle": ""}
         handles.append(Line2D([], [], label=one_line(name), **style))
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(looks), 6), frameon=False, fontsize=9)
+    fitting = max(int(figure.get_figwidth() / _ENTRY), 1)
+    columns = min(len(looks), fitting)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)

@@ -17,9 +17,12 @@ from decaf.cli.main import main
 from decaf.cli.reproduce_office import KINDS, PREPARATIONS
 from decaf.errors import TaskError
 from decaf.tasks.office import domain as domains
+from decaf.tasks.office import report
+from decaf.tasks.office import run as module
 from decaf.tasks.office.gather import Request
 from decaf.tasks.office.prepare import in_words, prepared
 from decaf.tasks.office.run import reproduce_office
+from decaf.viz.panels import Mark
 from tests.features.helpers import tiny_net
 from tests.tasks.office.worlds import features, write_mat, write_original_splits, write_pictures, write_surf
 
@@ -110,6 +113,21 @@ def test_only_the_ten_classes_are_extracted(tmp_path: Path, net: Path, capsys: p
     assert about["features"][0]["domains"].keys() == {"amazon", "webcam"}  # the pair's alone
     assert (tmp_path / "ten" / "pictures.txt").read_text().count("\n") == 20
     assert about["settings"]["pairs"] == "A → W" and about["differences"][0]["verdict"] == "unclear"
+
+
+def test_published_marks_are_drawn_only_where_they_compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[list[Mark]] = []
+    write_surf(tmp_path / "surf", classes=3)
+    request = Request([tmp_path], tmp_path, methods=["ST"], n_splits=1)
+    found = reproduce_office(request, lambda *_: nullcontext(), lambda result: None)
+    for classes in (31, 3):
+        monkeypatch.setattr(module, "CLASSES", classes)
+        drawn.append(report._accuracies(found))
+    assert [sum(mark.hollow for mark in marks) for marks in drawn] == [0, 2 * 2 * 3]
+    assert {(mark.panel, mark.row, mark.series, mark.value) for mark in drawn[1] if mark.hollow} >= {
+        ("Amazon → Webcam", "SVM (ST)", "paper*: DeCAF6", 80.66),
+        ("Dslr → Webcam", "LogReg (ST)", "paper*: SURF", 36.55),
+    }
 
 
 # -- released vectors ---------------------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def _accuracies(found: Office) -> list[Mark]:
     ]  # fmt: skip
     for pair in found.pairs:
         here = {one.method.name for one in found.results if one.pair == pair}
-        if pair in TABLE1_PAIRS:
+        if pair in TABLE1_PAIRS and found.comparable:
             at = TABLE1_PAIRS.index(pair)
             marks += [
                 Mark(arrow(*pair), name, f"{_PUBLISHED}{feature}", number[0], hollow=True)
@@ -248,7 +248,8 @@ def source_of_published(found: Office) -> str:
 
 def _figure_caption(found: Office) -> str:
     if _is_saenko(found):
-        return "Bars: one standard deviation over the splits. Hollow (*): published, 31 classes and another network."
+        published = " Hollow (*): published, another network." if found.comparable else ""
+        return f"Bars: one standard deviation over the splits.{published}"
     return "Small: each pair of domains; large: their mean."
 
 

@@ -25,6 +25,7 @@ from decaf.tasks.steps import Clock, Step, counted, noted
 from decaf.tasks.warped import Show
 
 SPLITS = "splits.json"
+CLASSES = 31  # of Table 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,11 @@ class Office:
     notes: Sequence[str]
     warnings: Sequence[str]
     steps: Sequence[Step]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether these are the classes of Table 1."""
+        return _numbers_of_classes(self.features) == {CLASSES}
 
 
 OnResult = Callable[[Result], None]
@@ -238,15 +244,19 @@ def _differences(
 
 def _notes(request: Request, features: Sequence[Features], pairs: Sequence[Pair]) -> Iterator[str]:
     """How this run differs from what was published."""
-    n_classes = {len(set(next(iter(one.domains.values())).y)) for one in features}
-    if request.protocol == SAENKO and n_classes != {31}:
+    n_classes = _numbers_of_classes(features)
+    if request.protocol == SAENKO and n_classes != {CLASSES}:
         listed = " and ".join(map(str, sorted(n_classes)))
-        yield f"Table 1 has 31 classes, here are {listed}: its numbers do not compare."
+        yield f"Table 1 has {CLASSES} classes, here are {listed}: its numbers do not compare."
     for one in features:
         if missing := [arrow(*pair) for pair in pairs if not one.has(pair)]:
             yield f"{one.name} has {', '.join(in_order(one.domains))} only: no {', '.join(missing)}."
         if request.protocol == SAENKO:
             yield from _smaller_sources(one, pairs)
+
+
+def _numbers_of_classes(features: Sequence[Features]) -> set[int]:
+    return {len(set(next(iter(one.domains.values())).y)) for one in features}
 
 
 def _smaller_sources(features: Features, pairs: Sequence[Pair]) -> Iterator[str]:

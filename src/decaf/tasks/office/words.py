@@ -33,8 +33,8 @@ def _best(results: Sequence[Result]) -> Result:
 def _best_of_pair(found: Office, best: Result) -> str:
     count = sum(one.pair == best.pair for one in found.results)
     text = (
-        f"{arrow(*best.pair)}: the highest of {count} is {percent(best.summary)} %, {best.method.name} on "
-        f"{best.features}"
+        f"{arrow(*best.pair)}: the highest of {count} on the test pictures is {percent(best.summary)} %, "
+        f"{best.method.name} with {best.features}"
     )
     same = [one for one in found.results if (one.pair, one.features) == (best.pair, best.features)]
     alone = [one for one in same if one.method.learns_from == "S" and one is not best]
