@@ -24,6 +24,7 @@ from decaf.adapt.prepare import Preparation
 from decaf.errors import AdaptError
 from decaf.probe import LinearProbe
 from decaf.probe.losses import Floats
+from decaf.probe.team import calm_blas
 
 _REQUESTS = {"sample_domain": True, "allow_source": True}
 
@@ -85,11 +86,12 @@ class Adapter(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             need_target_labels(domains, name)
         if all(self._trains_on):
             need_known_classes(domains)
-        self.preparation_ = Preparation.fit(self.prepare, domains, name)
-        X = self.preparation_(domains.X, domains.target)
-        domains = Domains(X, domains.target, domains.labelled, domains.y, domains.classes)
-        self._align(domains)
-        self._fit_classifier(domains)
+        with calm_blas(domains.X.size):
+            self.preparation_ = Preparation.fit(self.prepare, domains, name)
+            X = self.preparation_(domains.X, domains.target)
+            domains = Domains(X, domains.target, domains.labelled, domains.y, domains.classes)
+            self._align(domains)
+            self._fit_classifier(domains)
         return self
 
     def _align(self, domains: Domains) -> None:
