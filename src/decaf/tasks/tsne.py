@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
@@ -14,19 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import TaskError
-from decaf.features.extract import Job, plan, run
 from decaf.features.feature_set import FeatureSet
-from decaf.features.folder import Work, held
-from decaf.features.options import Options
-from decaf.features.pipeline import Progress
 from decaf.maps import MapSettings
 from decaf.nets.cut import Pool
 from decaf.nets.net import Net
-from decaf.nets.registry import DEFAULT_NET, load_net
+from decaf.nets.registry import DEFAULT_NET
 from decaf.tasks.mapping import Mapped, Points, Tell, make_maps, read_points
 from decaf.tasks.mapping import Request as MapRequest
+from decaf.tasks.warped import Extraction, Show, extract_warped
 
-Show = Callable[[Job, Work], AbstractContextManager[Progress]]
 FEATURES = "features"
 _LEAST_TO_ENLARGE = 10  # pictures
 
@@ -122,13 +117,10 @@ def _features(request: Request, show: Show) -> tuple[FeatureSet, int]:
         return FeatureSet.open(request.features), 0
     if request.data is None:
         raise TaskError("no pictures: name a folder of classes with --data, or features with --features")
-    net = request.net if isinstance(request.net, Net) else load_net(request.net, random_weights=request.random_weights)
-    out = request.out / FEATURES
-    options = Options(precision=request.precision, resize="warp", pool=request.pool)
-    job = plan(request.data, net, request.layers or early_and_late(net), out, options)
-    with held(out, job.meta, job.rows, options) as work, show(job, work) as progress:
-        run(job, work, progress)
-    return FeatureSet.open(out), work.rows
+    wanted = Extraction(request.net, request.random_weights, request.layers, request.pool, request.precision)
+    return extract_warped(
+        request.data, wanted, request.out / FEATURES, show, lambda net: (early_and_late(net), request.pool)
+    )
 
 
 def early_and_late(net: Net) -> list[str]:

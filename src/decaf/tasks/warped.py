@@ -21,6 +21,7 @@ from decaf.nets.net import Net
 from decaf.nets.registry import DEFAULT_NET, load_net
 
 Show = Callable[[Job, Work], AbstractContextManager[Progress]]
+Defaults = Callable[[Net], tuple[list[str], Pool]]
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,6 @@ class Extraction:
     precision: str = "f32"
 
 
-def extract_warped(
-    source: StrPath | Sequence[StrPath], wanted: Extraction, out: Path, show: Show
-) -> tuple[FeatureSet, int]:
-    """Extract what is missing in `out`; also how many rows were computed.
-
-    Args:
-        source: as `find_images` takes it.
-        wanted: which features.
-        out: the feature folder.
-        show: opens a display of the progress.
-
-    Raises:
-        DecafError: what `extract` raises.
-    """
-    net = wanted.net if isinstance(wanted.net, Net) else load_net(wanted.net, random_weights=wanted.random_weights)
-    layers, pool = default_layers(net)
-    options = Options(
-        precision=wanted.precision,
-        resize="warp",
-        pool=wanted.pool or ("avg" if wanted.layers else pool),
-    )
-    job = plan(source, net, wanted.layers or layers, out, options)
-    with held(out, job.meta, job.rows, options) as work, show(job, work) as progress:
-        run(job, work, progress)
-    return FeatureSet.open(out), work.rows
-
-
 def default_layers(net: Net) -> tuple[list[str], Pool]:
     """Three layers like the paper's DeCAF5 to DeCAF7, and how to pool them.
 
@@ -83,6 +57,38 @@ def default_layers(net: Net) -> tuple[list[str], Pool]:
     if len(blocks) < 3:
         return [net.default_layer], "avg"
     return [blocks[math.ceil(len(blocks) * 2 / 3) - 1], blocks[-1], net.default_layer], "avg"
+
+
+def extract_warped(
+    source: StrPath | Sequence[StrPath],
+    wanted: Extraction,
+    out: Path,
+    show: Show,
+    defaults: Defaults = default_layers,
+) -> tuple[FeatureSet, int]:
+    """Extract what is missing in `out`; also how many rows were computed.
+
+    Args:
+        source: as `find_images` takes it.
+        wanted: which features.
+        out: the feature folder.
+        show: opens a display of the progress.
+        defaults: network -> layers and their pooling, where none are named.
+
+    Raises:
+        DecafError: what `extract` raises.
+    """
+    net = wanted.net if isinstance(wanted.net, Net) else load_net(wanted.net, random_weights=wanted.random_weights)
+    layers, pool = defaults(net)
+    options = Options(
+        precision=wanted.precision,
+        resize="warp",
+        pool=wanted.pool or ("avg" if wanted.layers else pool),
+    )
+    job = plan(source, net, wanted.layers or layers, out, options)
+    with held(out, job.meta, job.rows, options) as work, show(job, work) as progress:
+        run(job, work, progress)
+    return FeatureSet.open(out), work.rows
 
 
 def refuse_other_preparation(features: FeatureSet) -> None:
