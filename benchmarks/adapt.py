@@ -12,8 +12,8 @@ the fit, features and imports not counted. Linux only: it reads /proc.
 
 Ratios, theirs / ours, same classifier on both sides: GFK against the d x d kernel matrix built as in the authors'
 MATLAB code (complement of the source's subspace, then the kernel, then distances by it), CORAL and SubspaceAlignment
-against SKADA's adapters. `agree`: on how many target rows both predict the same class; all, but for CORAL, where SKADA
-shrinks covariances (by 0.1 here) and ours adds a ridge.
+against SKADA's adapters. `agree`: on how many target rows both predict the same class; all for GFK, 96 to 99 % for
+SubspaceAlignment, and for CORAL SKADA shrinks covariances (by 0.1 here) where ours adds a ridge.
 """
 
 from __future__ import annotations
