@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from tests.adapt.domains import rotated
+from tests.cli.running import run, run_json
 from tests.tasks.folders import write_features
 
 from decaf.cli.adapt import _METHODS
-from decaf.cli.main import main
 from decaf.tasks.adapt_methods import METHODS
 
 NAMES = np.array(["cat", "dog", "<b>\n"], object)
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    code, out, err = run(capsys, *arguments, "--json")
-    assert (code, err) == (0, ""), err
-    return json.loads(out, parse_constant=pytest.fail)
 
 
 def read(path: Path) -> list[dict[str, str]]:

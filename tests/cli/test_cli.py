@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from tests.cli.running import run, run_json
 
 import decaf
 from decaf.cli.main import decaf as group
 from decaf.cli.main import main
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    code, out, err = run(capsys, *arguments, "--json")
-    assert (code, err) == (0, "")
-    return json.loads(out)
 
 
 def commands(command: click.Command, path: str = "decaf") -> dict[str, click.Command]:

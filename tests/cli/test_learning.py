@@ -9,10 +9,10 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.cli.running import run, run_json
 from tests.features.helpers import tiny_net, write_pictures
 from tests.tasks.folders import blobs, write_blobs, write_features
 
@@ -20,19 +20,6 @@ import decaf
 from decaf.cli.main import main
 from decaf.probe import compare
 from decaf.tasks.model import Model
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    code, out, err = run(capsys, *arguments, "--json")
-    assert (code, err) == (0, ""), err
-    return json.loads(out, parse_constant=pytest.fail)
 
 
 @pytest.fixture

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.running import run, run_json
 from tests.features.helpers import tiny_net, write_pictures
 from tests.tasks.folders import blobs, write_features
 
 import decaf
-from decaf.cli.main import main
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
-    code, out, err = run(capsys, *arguments, "--json")
-    assert (code, err) == (0, ""), err
-    return json.loads(out, parse_constant=pytest.fail)
 
 
 @pytest.fixture(scope="module")
