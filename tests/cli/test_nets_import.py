@@ -9,20 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from tests.cli.running import run
 from tests.nets.caffe_files import caffemodel
 from tests.nets.cuda_files import NARROW, cuda_layers, prototxt, random_parameters, saved, shapes
 
 import decaf
-from decaf.cli.main import main
 
 COUNT = sum(math.prod(shape) for shape in shapes().values())
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
 
 
 @pytest.fixture

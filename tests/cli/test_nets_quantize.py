@@ -7,20 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cli.running import run
 from tests.features.small_nets import draw_pictures, narrow_caffenet
 
 import decaf
-from decaf.cli.main import main
 from decaf.features import quantize as module
 
 FASTER = {"int8": [30.0], "bf16": [20.0], "f32": [10.0]}
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
 
 
 @pytest.fixture
